@@ -1,0 +1,183 @@
+#ifndef CORE_TABLE_H
+#define CORE_TABLE_H
+/*
+ * Table: the newest fix of every client known to this host, in POSIX shared
+ * memory.
+ *
+ * Members and the helper all write it, each through a registered handle; a
+ * writer may be killed at any instruction and readers still see a whole fix.
+ * One handle belongs to one thread. Everything read from the segment is
+ * checked; a segment cut short under us is an error code, not a crash.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/text.h"
+#include "core/fix.h"
+#include "herd/fix.h"
+
+struct table; /* opaque */
+
+enum {				   /* > 0: the direct caller handles these */
+	TABLE_E_UNKNOWN = 1,	   /* no fix of this client, or expired */
+	TABLE_E_LAPPED,		   /* writers kept overtaking us; ask again */
+	TABLE_E_OLDER,		   /* the table holds this fix or a newer one; nothing changed */
+	TABLE_E_BUSY,		   /* a live process holds the bucket and does not go on; try again later */
+	TABLE_E_END,		   /* iteration is over */
+	TABLE_E_NAME_TAKEN,	   /* a live process has this name */
+	TABLE_E_MOVED,		   /* refresh: now on another segment, old fixes carried over */
+};
+
+enum table_role {
+	TABLE_MEMBER = 1,
+	TABLE_HELPER = 2,
+	TABLE_TOOL = 3, /* tests, benches */
+};
+
+/* What each process counts about itself, in shared memory. */
+#define TABLE_COUNTERS(X)                                                                                    \
+	X(connections, "open connections")                                                                   \
+	X(accepted, "connections opened since the start")                                                    \
+	X(refused, "connections refused")                                                                    \
+	X(dropped, "connections dropped for a fault")                                                        \
+	X(iamat, "IAMAT commands")                                                                           \
+	X(whatsat, "WHATSAT commands")                                                                       \
+	X(invalid, "invalid commands")                                                                       \
+	X(stored, "fixes that changed the table")                                                            \
+	X(older, "fixes older than the one held")                                                            \
+	X(evicted, "fixes evicted from full buckets")                                                        \
+	X(expired, "fixes removed because of their age")                                                     \
+	X(stolen, "bucket locks taken from dead processes")                                                  \
+	X(busy, "fixes that had to wait for a stopped process")                                              \
+	X(damaged, "damaged fixes found and freed")                                                          \
+	X(lookups, "places lookups in flight")
+
+enum table_counter {
+#define X(name, help) TABLE_COUNTER_##name,
+	TABLE_COUNTERS(X)
+#undef X
+	TABLE_COUNTER_COUNT
+};
+
+struct table_options {
+	const char *name;      /* "/herd": shm name */
+	uint32_t clients;      /* capacity when this process creates it: ids up to 40 bytes */
+	uint32_t long_clients; /* the same for ids of 41 to 255 bytes */
+	int64_t ttl_ns;	       /* fixes older than this are absent; 0: never */
+};
+
+/*
+ * Attaches to the segment, or creates it. No process of ours is registered
+ * yet: reading works, writing does not.
+ *   -EPROTO    it has another layout, or is no table at all
+ *   -EPERM     it belongs to another user, is not a plain file with mode 0600, or has several links
+ *   -ENOSPC    the shared memory file system is full
+ */
+int table_open(struct table **ret, const struct table_options *options);
+
+/* Attaches read-only, never creates. -ENOENT: no herd here. */
+int table_open_readonly(struct table **ret, const char *name, int64_t ttl_ns);
+
+/* A table of this process alone, for when the shared one cannot be had. */
+int table_open_private(struct table **ret, const struct table_options *options);
+
+/* Unregisters, unmaps; accepts NULL, returns NULL. The segment stays. */
+struct table *table_free(struct table *t);
+
+/* Removes the name; processes that have it mapped go on. */
+int table_unlink(const char *name);
+
+void table_set_ttl(struct table *t, int64_t ttl_ns);
+
+/*
+ * Takes a process entry and its liveness lock; from now on the handle writes.
+ * `listen` is where clients reach it, for humans and herdctl ("127.0.0.1:12000").
+ * TABLE_E_NAME_TAKEN for a member whose name lives already; -EUSERS: no entry left.
+ */
+int table_register(struct table *t, enum table_role role, const char *name, const char *listen);
+
+/* Registered name as the number that values carry. */
+uint16_t table_server(const struct table *t);
+
+/* Follows the name: once a second, and after any call gave -EFAULT. 0: nothing changed.
+   TABLE_E_MOVED; negative errno: the segment could not be (re)opened, the handle now is
+   (or still is) a private one, call again later. */
+int table_refresh(struct table *t);
+bool table_is_private(const struct table *t);
+
+/* --- one client ------------------------------------------------------- */
+
+/* An id with its hash: made once, used for prefetch, find and put. */
+struct table_key {
+	struct text id;
+	uint64_t hash;
+	uint32_t bucket[2];
+};
+
+/* Hashes the id and prefetches its control lines. id: 1 to 255 bytes. */
+void table_key_make(const struct table *t, struct text id, struct table_key *ret);
+
+/* Prefetches the slots that the control lines point at. Optional. */
+void table_key_prefetch(const struct table *t, const struct table_key *key);
+
+/* Copies the fix out. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT: segment gone. */
+int table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct herd_fix *ret_fix);
+
+/* A fix as the registered process heard it itself: its own name is the server. */
+struct table_report {
+	struct text location, time; /* checked texts: only 0-9 + - . / */
+	struct fix_time client_time;
+	int64_t rx_ns;
+};
+
+/* 0 stored; TABLE_E_OLDER; TABLE_E_BUSY; -EFAULT. After 0 or TABLE_E_OLDER every process of the
+   host reads this fix or a newer one. */
+int table_put(struct table *t, const struct table_key *key, const struct table_report *report);
+
+/* The same for a fix that another server heard (fix->server). */
+int table_merge(struct table *t, const struct herd_fix *fix);
+
+/* --- all clients ------------------------------------------------------ */
+
+/* Start with cursor 0. 0, TABLE_E_END. *ret_version changes whenever the fix does; NULL to skip. */
+int table_next(struct table *t, uint64_t *cursor, int64_t now_ns, struct herd_fix *ret_fix,
+	       uint64_t *ret_version);
+
+/* Looks at up to `slots` slots from *cursor on (wraps to 0 at the end): frees what expired or is
+   damaged, takes locks from the dead. Returns 0, or TABLE_E_END when it wrapped; -EFAULT. */
+int table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns);
+
+/* --- about the table -------------------------------------------------- */
+
+struct table_info {
+	uint64_t bytes;		       /* of the whole segment */
+	uint64_t slots, long_slots;    /* there are */
+	uint64_t used, long_used;      /* in use now, expired ones included */
+	uint32_t clients, long_clients; /* as configured by its creator */
+	int64_t created_ns;
+	uint64_t evicted; /* since creation, by processes alive and gone */
+	uint32_t layout;
+	bool is_private;
+};
+
+/* Scans the control lines: about 0.5 ms for a million clients. */
+int table_info(struct table *t, struct table_info *ret);
+
+struct table_process {
+	enum table_role role;
+	bool alive; /* asked of the kernel, now */
+	pid_t pid;  /* for humans: never decides anything */
+	int64_t start_ns;
+	char name[HERD_SERVER_MAX + 1];
+	char listen[64];
+	uint64_t counter[TABLE_COUNTER_COUNT];
+};
+
+/* The index-th entry; TABLE_E_UNKNOWN for one never used, TABLE_E_END past the last. */
+int table_process(struct table *t, uint32_t index, struct table_process *ret);
+
+/* Adds to one of this process's counters. Cheap, but call it once per wake-up, not per command. */
+void table_count(struct table *t, enum table_counter which, int64_t add);
+
+#endif
