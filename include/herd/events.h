@@ -1,0 +1,34 @@
+#ifndef HERD_EVENTS_H
+#define HERD_EVENTS_H
+/*
+ * Journal message ids: what operators, and herdctl for them, may search for.
+ * An id keeps its meaning for ever; one that is no longer used is not reused.
+ */
+
+/* Programs */
+#define MSG_MEMBER_READY     "13c88d3dbf264b1da0719c863e0fb655"
+#define MSG_HELPER_READY     "c3d5453816c24ae0b8c66e782643a887"
+#define MSG_NAME_TAKEN	     "60ff796985394767b9b93cef4eeb816a" /* HERD_MEMBER runs already */
+#define MSG_HELPER_TAKEN     "1bb4368770a046cb8baafd9be9942767" /* this segment has a helper */
+#define MSG_SETTINGS_LOADED  "37e4a504fd0443148411fc2746c5e097" /* after SIGHUP */
+#define MSG_SETTINGS_REFUSED "16fc5cc81c4e4c4eb4cdf62338d49198" /* the old ones stay */
+
+/* The fix table */
+#define MSG_TABLE_CREATED   "10c959142a6f4670b7de1234c745f052"
+#define MSG_TABLE_ADOPTED   "f51ceda81bd54185b4eafed6134c1236"
+#define MSG_TABLE_REPLACED  "208d809a72944b2bb3c813add61afd79" /* now on another segment */
+#define MSG_TABLE_LOST	    "fcfa959dc257447c82335bd0c187c2d7" /* degraded: a private table */
+#define MSG_TABLE_RECOVERED "2101de61a79047a48e4047fc482d64fc"
+#define MSG_TABLE_FULL	    "c16ba43f35b64a69bd5c05888f6cc36f" /* old fixes are evicted */
+#define MSG_TABLE_RESCUED   "bc822c14682c4f8cae5c7231928b62b9" /* locks of the dead, damaged fixes */
+#define MSG_TABLE_STUCK	    "bfb481fa4a35449f80a738b53b7892d7" /* a stopped process holds a bucket */
+
+/* Places */
+#define MSG_PLACES_LOADED  "dde3cf119f704e6ca9c6de358cace88e"
+#define MSG_PLACES_REFUSED "0413d291a93f41168755c845f50cf8b8"
+
+/* Connections: summaries, rate-limited */
+#define MSG_CONNECTION_DROPPED "52b3717cac744853b1b1474bdbfd2764"
+#define MSG_CONNECTION_REFUSED "0382e72733f541a78dd090e6e13b98df"
+
+#endif

@@ -1,0 +1,31 @@
+#ifndef BASE_ADDRESS_H
+#define BASE_ADDRESS_H
+/*
+ * Internet addresses as settings write them: numbers only, never names, so
+ * that reading a setting asks nobody and cannot wait.
+ */
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/text.h"
+
+struct address {
+	struct sockaddr_storage socket;
+	socklen_t len;
+};
+
+enum {
+	ADDRESS_E_INVALID = 1,
+	ADDRESS_TEXT_MAX = 72, /* "[ipv6%scope]:port" and its NUL */
+};
+
+/* "127.0.0.1:12000" or "[::1]:12000"; port 0 to 65535. 0 or ADDRESS_E_INVALID. */
+int address_parse(struct text t, struct address *ret);
+
+/* The same form back; "unix" or "?" for what is no internet address. Returns out. */
+const char *address_format(const struct sockaddr *socket, char out[ADDRESS_TEXT_MAX]);
+
+/* Same family, host and port. */
+bool address_equal(const struct address *a, const struct address *b);
+
+#endif

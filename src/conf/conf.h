@@ -1,0 +1,152 @@
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+/*
+ * Settings: read from herd.conf, its drop-ins and the command line, checked,
+ * and handed to programs as one struct. settings.inc declares them all.
+ *
+ * What beats what: --set beats [member NAME], which beats [herd]; within each
+ * the one read last wins. Lists: lines in one section of one file add up; a
+ * later file that names the list replaces it; an empty value empties it.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/address.h"
+#include "base/buffer.h"
+#include "herd/fix.h"
+
+enum {
+	CONF_E_INVALID = 1, /* every error was reported; nothing changed */
+};
+
+enum conf_provider { CONF_PROVIDER_LOCAL };
+enum conf_rank { CONF_RANK_PROMINENCE, CONF_RANK_DISTANCE };
+
+struct conf_addresses {
+	struct address *at;
+	size_t count;
+};
+
+struct conf_paths {
+	char **at;
+	size_t count;
+};
+
+/* --- the table -------------------------------------------------------- */
+
+enum conf_section {
+	CONF_SECTION_HERD = 1 << 0,
+	CONF_SECTION_MEMBER = 1 << 1, /* [member NAME], and [herd] for all */
+	CONF_SECTION_FLOOD = 1 << 2,
+	CONF_SECTION_PLACES = 1 << 3,
+};
+
+/* CONF_TYPE_x, and the C type of a setting's field. */
+#define CONF_TYPES(X)                                    \
+	X(SHM_NAME, char *)                              \
+	X(PATH, char *)                                  \
+	X(COUNT, uint32_t)                               \
+	X(BYTES, uint32_t)                               \
+	X(DURATION, int64_t) /* ns */                    \
+	X(LOG_LEVEL, int)    /* LOG_ERR ... LOG_DEBUG */ \
+	X(PROVIDER, int)     /* enum conf_provider */    \
+	X(RANK, int)	     /* enum conf_rank */        \
+	X(ADDRESSES, struct conf_addresses)              \
+	X(PATHS, struct conf_paths)
+
+#define X(type, c) typedef c conf_c_##type;
+CONF_TYPES(X)
+#undef X
+
+enum conf_type {
+#define X(type, c) CONF_TYPE_##type,
+	CONF_TYPES(X)
+#undef X
+};
+
+enum conf_when { CONF_LIVE, CONF_RESTART };
+
+enum conf_id { /* CONF_ID_line_max, ... */
+#define CONF(section, name, field, type, def, min, max, when, help) CONF_ID_##field,
+#include "conf/settings.inc"
+#undef CONF
+	       CONF_ID_COUNT
+};
+
+struct conf_setting {
+	const char *name;
+	const char *default_text; /* as conf_value_format() writes it */
+	const char *help;
+	int64_t min, max;
+	size_t offset; /* of the field in struct conf */
+	enum conf_section section;
+	enum conf_type type;
+	enum conf_when when;
+};
+
+extern const struct conf_setting conf_settings[CONF_ID_COUNT];
+
+/* "name" or "section.name". NULL: none, or more than one of that name. */
+const struct conf_setting *conf_setting_find(struct text key);
+
+/* "herd", "member", "flood", "places" */
+const char *conf_section_name(enum conf_section section);
+
+/* --- the values ------------------------------------------------------- */
+
+/* One program's settings; strings and lists are the struct's own. Zero-initialised is valid for
+   conf_load(), conf_done(). */
+struct conf {
+#define CONF(section, name, field, type, def, min, max, when, help) conf_c_##type field;
+#include "conf/settings.inc"
+#undef CONF
+	char *origin[CONF_ID_COUNT];	      /* "/etc/herd/herd.conf:12", "--set"; NULL: the default */
+	char (*members)[HERD_SERVER_MAX + 1]; /* of every [member NAME], in the order read */
+	size_t member_count;
+};
+
+/* One complaint, without a line end: "herd.conf:12: setting 'line-max': ..." */
+typedef void conf_report_fn(void *user, const char *message);
+
+/* A setting from the command line. */
+struct conf_set {
+	const char *option; /* "--set", "--listen": for messages and origins */
+	const char *key;    /* "name", "section.name" */
+	const char *value;
+};
+
+struct conf_source {
+	const char *file;   /* NULL: HERD_SYSCONFDIR "/herd/herd.conf", which may be missing */
+	const char *member; /* whose [member NAME] to take; NULL: nobody's */
+	const struct conf_set *sets;
+	size_t set_count;
+	conf_report_fn *report;
+	void *user;
+	const struct text *bytes; /* instead of any file, called `file`; for tests */
+};
+
+/* Reads everything there is, and reports everything wrong with it, [member NAME] of others
+   included. 0, CONF_E_INVALID; -ENOMEM. */
+int conf_load(struct conf *ret, const struct conf_source *source);
+
+/* What a reload did. */
+struct conf_changes {
+	bool changed[CONF_ID_COUNT];	   /* in effect now */
+	bool needs_restart[CONF_ID_COUNT]; /* differs, but the old value stays until a restart */
+	unsigned int changed_count, restart_count;
+};
+
+/* The same for a running program. Unless 0 is returned, conf is as before. */
+int conf_reload(struct conf *conf, const struct conf_source *source, struct conf_changes *ret_changes);
+
+/* Frees what the struct holds. */
+void conf_done(struct conf *conf);
+
+/* Appends the value as it would be written into a file, lists with ", " between. -ENOBUFS. */
+int conf_value_format(const struct conf *conf, enum conf_id id, struct buffer *out);
+
+/* "/etc/herd/herd.conf:12", "--set", "default" */
+const char *conf_origin(const struct conf *conf, enum conf_id id);
+
+#endif
