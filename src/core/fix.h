@@ -21,8 +21,11 @@ struct fix_time {
 	int32_t ns; /* 0 to 999,999,999 */
 };
 
-/* 1-11 digits, optionally a point and 1-9 digits. 0 or FIX_E_INVALID. */
+/* 1-11 digits, optionally a point and 1-9 digits. 0 or FIX_E_INVALID; *ret changes only when 0 is returned. */
 int fix_time_parse(struct text t, struct fix_time *ret);
+
+/* The same for a time that more bytes may follow: on 0 moves *at past it. Reads nothing from `end` on. */
+int fix_time_take(const char **at, const char *end, struct fix_time *ret);
 
 /* 1-255 bytes, no white space, no NUL. */
 bool fix_id_valid(struct text id);

@@ -17,4 +17,7 @@ struct location {
 /* 0 or LOCATION_E_INVALID; *ret changes only when 0 is returned. */
 int location_parse(struct text t, struct location *ret);
 
+/* The same for a location that more bytes may follow: on 0 moves *at past it. Reads nothing from `end` on. */
+int location_take(const char **at, const char *end, struct location *ret);
+
 #endif

@@ -11,11 +11,11 @@
 
 #define ELEMENTS(array) (sizeof(array) / sizeof((array)[0]))
 
-#define assert_text_equal(have, want)                                                                    \
-	do {                                                                                                 \
-		struct text have_ = (have), want_ = (want);                                              \
-		assert_int_equal(have_.len, want_.len);                                                      \
-		assert_memory_equal(have_.at, want_.at, want_.len);                                          \
+#define assert_text_equal(have, want)                               \
+	do {                                                        \
+		struct text have_ = (have), want_ = (want);         \
+		assert_int_equal(have_.len, want_.len);             \
+		assert_memory_equal(have_.at, want_.at, want_.len); \
 	} while (0)
 
 #endif
