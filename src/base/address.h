@@ -16,13 +16,13 @@ struct address {
 
 enum {
 	ADDRESS_E_INVALID = 1,
-	ADDRESS_TEXT_MAX = 72, /* "[ipv6%scope]:port" and its NUL */
+	ADDRESS_TEXT_MAX = 72, /* "[IPv6]:port" and its NUL */
 };
 
 /* "127.0.0.1:12000" or "[::1]:12000"; port 0 to 65535. 0 or ADDRESS_E_INVALID. */
 int address_parse(struct text t, struct address *ret);
 
-/* The same form back; "unix" or "?" for what is no internet address. Returns out. */
+/* The same form back; "unix" for a Unix socket, "?" for any other. Returns out. */
 const char *address_format(const struct sockaddr *socket, char out[ADDRESS_TEXT_MAX]);
 
 /* Same family, host and port. */

@@ -29,6 +29,9 @@ log_enabled(int level)
    (63 bytes). Calling it again starts over; before the first call lines go to stderr. */
 void log_open(const char *program, const char *instance);
 
+/* The same, always to the journal's socket at path; for tests. */
+void log_open_journal(const char *program, const char *instance, const char *path);
+
 /* LOG_ERR to LOG_DEBUG; LOG_INFO at first. */
 void log_set_level(int level);
 
@@ -101,7 +104,7 @@ const char *log_quote(struct log_quoted *q, struct text t);
  *		log_info(...);
  */
 struct log_limit {
-	const char *what; /* "N messages about WHAT kept back" */
+	const char *what; /* "Messages about WHAT kept back: N" */
 	uint32_t burst;
 	int64_t interval_ns;
 	int64_t begin_ns; /* of the running interval */
