@@ -46,6 +46,26 @@ digits_value(uint64_t word, unsigned int n)
 	return (word * 10000 + (word >> 32)) & UINT64_C(0xffffffff);
 }
 
+/* Writes exactly eight digits of value (below 10^8) at out; the inverse of digits_value(). */
+static inline char *
+digits_put8(char *out, uint32_t value)
+{
+	uint64_t word = value / 10000 | (uint64_t)(value % 10000) << 32;
+	uint64_t quotient;
+
+	/* Both halves by 100, then all four quarters by 10; the products are exact in these ranges. */
+	quotient = (word * 5243 >> 19) & UINT64_C(0x0000007f0000007f);
+	word = quotient | (word - quotient * 100) << 16;
+	quotient = (word * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+	word = quotient | (word - quotient * 10) << 8;
+	word |= UINT64_C(0x3030303030303030);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	word = __builtin_bswap64(word);
+#endif
+	memcpy(out, &word, sizeof(word));
+	return out + sizeof(word);
+}
+
 static const uint64_t digits_power[] = {
 	UINT64_C(1),
 	UINT64_C(10),

@@ -211,6 +211,29 @@ message_parse(struct text line, struct message *ret)
 	}
 }
 
+/* Copies a text and one byte behind it. A call of memcpy costs more than these few bytes:
+   two copies of fixed size that may overlap do it for 4 to 32. */
+static inline char *
+put_field(char *out, struct text t, char after)
+{
+	char *end = out + t.len;
+
+	if (t.len >= 16 && t.len <= 32) {
+		memcpy(out, t.at, 16);
+		memcpy(end - 16, t.at + t.len - 16, 16);
+	} else if (t.len >= 8 && t.len < 16) {
+		memcpy(out, t.at, 8);
+		memcpy(end - 8, t.at + t.len - 8, 8);
+	} else if (t.len >= 4 && t.len < 8) {
+		memcpy(out, t.at, 4);
+		memcpy(end - 4, t.at + t.len - 4, 4);
+	} else {
+		memcpy(out, t.at, t.len);
+	}
+	*end = after;
+	return end + 1;
+}
+
 /* Receipt time minus client time: in nanoseconds it would not fit 64 bits. */
 static char *
 put_skew(char *out, const struct fix_time *client, int64_t rx_ns)
@@ -231,25 +254,26 @@ put_skew(char *out, const struct fix_time *client, int64_t rx_ns)
 		s--;
 		ns += CLOCK_SECOND_NS;
 	}
-	out = text_put_u64(out + 1, (uint64_t)s);
+	out++;
+	if (s < 10)
+		*out++ = (char)('0' + s);
+	else
+		out = text_put_u64(out, (uint64_t)s);
 	*out++ = '.';
-	return text_put_digits(out, (uint32_t)ns, 9);
+	*out++ = (char)('0' + ns / 100000000);
+	return digits_put8(out, (uint32_t)(ns % 100000000));
 }
 
 char *
 message_put_at(char *out, const struct message_at *at)
 {
 	out = text_put(out, TEXT("AT "));
-	out = text_put(out, at->server);
-	*out++ = ' ';
+	out = put_field(out, at->server, ' ');
 	out = put_skew(out, &at->client_time, at->rx_ns);
 	*out++ = ' ';
-	out = text_put(out, at->id);
-	*out++ = ' ';
-	out = text_put(out, at->location);
-	*out++ = ' ';
-	out = text_put(out, at->time);
-	*out++ = '\n';
+	out = put_field(out, at->id, ' ');
+	out = put_field(out, at->location, ' ');
+	out = put_field(out, at->time, '\n');
 	return out;
 }
 

@@ -139,6 +139,21 @@ test_digits_take(void **state)
 	}
 }
 
+static void
+test_digits_put(void **state)
+{
+	(void)state;
+	/* A stride coprime to ten reaches every digit at every place, and the ends. */
+	for (uint32_t value = 0; value < 100000000;
+	     value = value < 100000000 - 997 ? value + 997 : value + 1) {
+		char bytes[8], *end = digits_put8(bytes, value);
+
+		if (end != bytes + 8 || digits_count(digits_load(bytes)) != 8 ||
+		    digits_value(digits_load(bytes), 8) != value)
+			fail_msg("%u", value);
+	}
+}
+
 int
 main(void)
 {
@@ -149,6 +164,7 @@ main(void)
 		cmocka_unit_test(test_put_numbers),
 		cmocka_unit_test(test_digits_count),
 		cmocka_unit_test(test_digits_take),
+		cmocka_unit_test(test_digits_put),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
