@@ -26,7 +26,7 @@ enum {				   /* > 0: the direct caller handles these */
 	TABLE_E_BUSY,		   /* a live process holds the bucket and does not go on; try again later */
 	TABLE_E_END,		   /* iteration is over */
 	TABLE_E_NAME_TAKEN,	   /* a live process has this name */
-	TABLE_E_MOVED,		   /* refresh: now on another segment, old fixes carried over */
+	TABLE_E_MOVED,		   /* now on another segment, with the fixes of the old one */
 };
 
 enum table_role {
@@ -68,16 +68,20 @@ struct table_options {
 };
 
 /*
- * Attaches to the segment, or creates it. No process of ours is registered
+ * Attaches to the segment, or creates it; a damaged one is replaced. No process of ours is registered
  * yet: reading works, writing does not.
- *   -EPROTO    it has another layout, or is no table at all
+ *   -EPROTO    it has another layout, and processes that use it
+ *   -ENXIO     it is no table at all; not touched
  *   -EPERM     it belongs to another user, is not a plain file with mode 0600, or has several links
  *   -ENOSPC    the shared memory file system is full
  */
 int table_open(struct table **ret, const struct table_options *options);
 
-/* Attaches read-only, never creates. -ENOENT: no herd here. */
+/* Attaches read-only, never creates. -ENOENT: no herd here; -EBADMSG: damaged. */
 int table_open_readonly(struct table **ret, const char *name, int64_t ttl_ns);
+
+/* A second handle on the same mapping, for another thread; `other` must outlive it. */
+int table_open_shared(struct table **ret, const struct table *other);
 
 /* A table of this process alone, for when the shared one cannot be had. */
 int table_open_private(struct table **ret, const struct table_options *options);
@@ -97,12 +101,12 @@ void table_set_ttl(struct table *t, int64_t ttl_ns);
  */
 int table_register(struct table *t, enum table_role role, const char *name, const char *listen);
 
-/* Registered name as the number that values carry. */
-uint16_t table_server(const struct table *t);
-
-/* Follows the name: once a second, and after any call gave -EFAULT. 0: nothing changed.
-   TABLE_E_MOVED; negative errno: the segment could not be (re)opened, the handle now is
-   (or still is) a private one, call again later. */
+/*
+ * Follows the name: once a second, and after any call gave -EFAULT. 0: nothing changed.
+ * TABLE_E_MOVED: now on another segment; keys made before are void. Negative errno: the
+ * name leads to nothing usable; the handle works on, on what it had or, when that is lost,
+ * on a private table. Call again later.
+ */
 int table_refresh(struct table *t);
 bool table_is_private(const struct table *t);
 
@@ -113,15 +117,16 @@ struct table_key {
 	struct text id;
 	uint64_t hash;
 	uint32_t bucket[2];
+	uint8_t guess; /* where prefetch saw it; 0: nowhere */
 };
 
-/* Hashes the id and prefetches its control lines. id: 1 to 255 bytes. */
+/* Hashes the id and prefetches its control line. id: 1 to 255 bytes. */
 void table_key_make(const struct table *t, struct text id, struct table_key *ret);
 
-/* Prefetches the slots that the control lines point at. Optional. */
-void table_key_prefetch(const struct table *t, const struct table_key *key);
+/* Prefetches the client's slot. Worth it for several keys at once: all made, all prefetched, all used. */
+void table_key_prefetch(struct table *t, struct table_key *key);
 
-/* Copies the fix out. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT: segment gone. */
+/* Copies the fix out. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT: the segment was cut short. */
 int table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct herd_fix *ret_fix);
 
 /* A fix as the registered process heard it itself: its own name is the server. */

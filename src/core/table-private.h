@@ -1,0 +1,107 @@
+#ifndef CORE_TABLE_PRIVATE_H
+#define CORE_TABLE_PRIVATE_H
+/*
+ * What the table's own files share: the handle, and reading and writing one
+ * slot. Nobody outside core/table-*.c includes this.
+ */
+#include "core/registry.h"
+#include "core/segment.h"
+#include "core/table.h"
+#include "core/value.h"
+
+struct table_name {
+	uint8_t len; /* 0: not looked up yet */
+	char text[HERD_SERVER_MAX];
+};
+
+struct table {
+	struct segment segment;
+	bool readonly;
+	bool is_lost; /* a page was gone: no more use of this mapping */
+
+	bool is_registered;
+	struct registry_entry self;
+	enum table_role role;
+	uint16_t server;
+	char name[HERD_SERVER_MAX + 1];
+	char listen[SEGMENT_LISTEN_BYTES];
+
+	char shm[200]; /* "" for a table that never had a name */
+	uint32_t clients, long_clients;
+	int64_t ttl_ns;
+
+	struct table_name *names; /* owned; private copies of names already checked */
+};
+
+/*
+ * Control word: 63..32 sequence | 31 used | 30 dirty | 29..16 zero | 15..0 tag.
+ * The live value is value[sequence & 1].
+ */
+#define CTL_USED  (UINT64_C(1) << 31)
+#define CTL_DIRTY (UINT64_C(1) << 30)
+#define CTL_ZERO  UINT64_C(0x3fff0000)
+#define CTL_TAG	  UINT64_C(0xffff)
+
+static inline uint32_t
+ctl_sequence(uint64_t ctl)
+{
+	return (uint32_t)(ctl >> 32);
+}
+
+static inline uint64_t
+ctl_next(uint64_t ctl)
+{
+	return (uint64_t)(ctl_sequence(ctl) + 1) << 32;
+}
+
+/* One slot, wherever it is. */
+struct slot {
+	const struct segment_class *class;
+	_Atomic uint64_t *lock; /* of its bucket */
+	_Atomic uint64_t *ctl;
+	_Atomic uint32_t *words; /* id, value[0], value[1] */
+};
+
+/* What was in it when ctl was read. */
+struct slot_copy {
+	uint64_t ctl;
+	struct value value;
+	_Alignas(8) char id[SEGMENT_LONG_ID];
+};
+
+static inline struct slot
+slot_at(const struct segment *s, const struct segment_class *c, uint32_t bucket, unsigned int way)
+{
+	_Atomic uint64_t *line = segment_bucket(s, c, bucket);
+
+	return (struct slot){c, line, line + 1 + way, segment_slot(s, c, bucket, way)};
+}
+
+/* 0; TABLE_E_UNKNOWN: not used; TABLE_E_LAPPED. The value's id length is within its class. */
+int slot_read(const struct slot *slot, struct slot_copy *ret);
+
+/* With the bucket locked: puts a value in the idle half and publishes it. id.len 0: id stays. */
+void slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value,
+		uint64_t tag);
+
+/* With the bucket locked: makes the slot free. */
+void slot_clear(const struct slot *slot, uint64_t ctl);
+
+/* The hash of an id in this segment, and what follows from it. */
+void key_derive(const struct segment *s, struct text id, struct table_key *ret);
+uint64_t key_tag(const struct table_key *key);
+const struct segment_class *key_class(const struct segment *s, struct text id);
+
+/* The copy is a whole fix of this class, in one of its own buckets; *ret_key is its key. */
+bool slot_copy_intact(const struct segment *s, const struct segment_class *c, uint32_t bucket,
+		      const struct slot_copy *copy, struct table_key *ret_key);
+
+bool table_expired(const struct table *t, int64_t rx_ns, int64_t now_ns);
+
+/* Fills *ret from a checked value. false: its texts or its server make no sense. */
+bool table_fix_of(struct table *t, struct text id, const struct value *value, struct herd_fix *ret);
+
+/* Runs body under the guard, unless the mapping is already known to be gone. */
+int table_guarded(struct table *t, int (*body)(void *arg), void *arg);
+
+#endif
