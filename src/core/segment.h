@@ -162,12 +162,4 @@ segment_slot(const struct segment *s, const struct segment_class *c, uint32_t bu
 	return (_Atomic uint32_t *)(void *)(s->base + c->slots_offset + slot * c->slot_bytes);
 }
 
-/* --- reading a mapping that somebody may cut short ---------------------- */
-
-/*
- * Runs body(arg); -EFAULT when it touched a page that is gone (SIGBUS).
- * What body() had half done stays half done; it must not hold locks of libc.
- */
-int segment_guard(int (*body)(void *arg), void *arg);
-
 #endif

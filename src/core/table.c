@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/guard.h"
+
 enum {
 	READ_TRIES = 1000, /* overtaken that often within microseconds: somebody writes wild */
 	PUT_TRIES = 100,
@@ -295,7 +297,7 @@ table_guarded(struct table *t, int (*body)(void *arg), void *arg)
 
 	if (t->is_lost)
 		return -EFAULT;
-	r = segment_guard(body, arg);
+	r = guard_run(body, arg);
 	if (r == -EFAULT)
 		t->is_lost = true;
 	return r;
