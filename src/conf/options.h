@@ -41,7 +41,7 @@ struct options {
 	const struct options_program *program;
 	const char *config; /* --config; NULL: the default */
 	bool check_config;
-	struct conf_set *sets; /* for struct conf_source; owned, keys too */
+	struct conf_set *sets; /* for struct conf_source; owned, keys and options too */
 	size_t set_count;
 	const char *values[OPTIONS_OWN_MAX]; /* by entry; flags have "" */
 	int operand;			     /* index in argv of the first operand */

@@ -1,0 +1,498 @@
+/*
+ * What each type of setting accepts, and what it tells somebody who wrote
+ * something else. Every number has bounds, so nothing below can overflow or
+ * ask for more memory than a setting may.
+ */
+#include "conf/value.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/un.h>
+#include <syslog.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/utf8.h"
+
+struct word {
+	const char *word;
+	int value;
+};
+
+static const struct word log_levels[] = {
+	{"err", LOG_ERR},   {"warning", LOG_WARNING}, {"notice", LOG_NOTICE},
+	{"info", LOG_INFO}, {"debug", LOG_DEBUG},     {NULL, 0},
+};
+static const struct word providers[] = {
+	{"local", CONF_PROVIDER_LOCAL},
+	{NULL, 0},
+};
+static const struct word ranks[] = {
+	{"prominence", CONF_RANK_PROMINENCE},
+	{"distance", CONF_RANK_DISTANCE},
+	{NULL, 0},
+};
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+/* The greatest first: formatting takes the first that leaves no rest. */
+static const struct unit byte_units[] = {
+	{"G", 1 << 30}, {"M", 1 << 20}, {"k", 1 << 10}, {"", 1}, {NULL, 0},
+};
+static const struct unit duration_units[] = {
+	{"d", 86400 * CLOCK_SECOND_NS}, {"h", 3600 * CLOCK_SECOND_NS}, {"min", 60 * CLOCK_SECOND_NS},
+	{"s", CLOCK_SECOND_NS},		{"ms", CLOCK_MSEC_NS},	       {NULL, 0},
+};
+static const struct unit no_units[] = {
+	{"", 1},
+	{NULL, 0},
+};
+
+/* --- complaints ------------------------------------------------------------ */
+
+enum { SHOWN_MAX = 80 }; /* of a bad value */
+
+__attribute__((format(printf, 2, 3))) static int
+invalid(char why[VALUE_WHY_MAX], const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(why, VALUE_WHY_MAX, format, ap);
+	va_end(ap);
+	return VALUE_E_INVALID;
+}
+
+static const char *
+show(struct text t, char out[SHOWN_MAX])
+{
+	utf8_escape(t, out, SHOWN_MAX);
+	return out;
+}
+
+#define SHOW(t) show(t, (char[SHOWN_MAX]){0})
+
+static int
+no_memory(char why[VALUE_WHY_MAX])
+{
+	invalid(why, "out of memory");
+	return -ENOMEM;
+}
+
+/* --- words ------------------------------------------------------------------ */
+
+static const struct word *
+words_of(enum conf_type type)
+{
+	return type == CONF_TYPE_LOG_LEVEL ? log_levels : type == CONF_TYPE_PROVIDER ? providers : ranks;
+}
+
+static int
+parse_word(const struct word *words, struct text t, int *field, char why[VALUE_WHY_MAX])
+{
+	char expected[128];
+	int len = 0;
+
+	for (const struct word *w = words; w->word; w++) {
+		if (text_equal(text_of(w->word), t)) {
+			*field = w->value;
+			return 0;
+		}
+		len += snprintf(expected + len, sizeof(expected) - (size_t)len, "%s%s",
+				w == words  ? ""
+				: w[1].word ? ", "
+					    : " or ",
+				w->word);
+		assert(len < (int)sizeof(expected));
+	}
+	return invalid(why, "'%s' is unknown (expected %s)", SHOW(t), expected);
+}
+
+static const char *
+word_of(const struct word *words, int value)
+{
+	while (words->word && words->value != value)
+		words++;
+	return words->word ? words->word : "?";
+}
+
+/* --- numbers ----------------------------------------------------------------- */
+
+static const struct unit *
+units_of(enum conf_type type)
+{
+	return type == CONF_TYPE_COUNT ? no_units : type == CONF_TYPE_BYTES ? byte_units : duration_units;
+}
+
+static const char *
+format_number(const struct unit *units, int64_t value, char out[32])
+{
+	const struct unit *u = units;
+
+	if (value == 0)
+		return strcpy(out, "0");
+	while (value % u->factor != 0 && u[1].name)
+		u++;
+	snprintf(out, 32, "%" PRId64 "%s", value / u->factor, u->name);
+	return out;
+}
+
+/* "12min". A bare duration is in seconds. False: no such number. */
+static bool
+take_number(const struct unit *units, struct text t, int64_t *ret)
+{
+	struct text unit = t;
+	int64_t value = 0, factor = units == duration_units ? CLOCK_SECOND_NS : 1;
+
+	while (unit.len > 0 && text_is_digit(*unit.at)) {
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, *unit.at - '0', &value))
+			return false;
+		unit.at++;
+		unit.len--;
+	}
+	if (unit.len == t.len)
+		return false;
+	if (unit.len > 0) {
+		if (units == byte_units && text_equal(unit, TEXT("K")))
+			unit = TEXT("k");
+		while (units->name && !text_equal(text_of(units->name), unit))
+			units++;
+		if (!units->name)
+			return false;
+		factor = units->factor;
+	}
+	return !__builtin_mul_overflow(value, factor, ret);
+}
+
+static int
+parse_number(const struct conf_setting *s, struct text t, int64_t *ret, char why[VALUE_WHY_MAX])
+{
+	const struct unit *units = units_of(s->type);
+	char min[32], max[32], expected[128];
+	int64_t value;
+
+	snprintf(expected, sizeof(expected), "expected %s from %s to %s%s",
+		 s->type == CONF_TYPE_COUNT   ? "a number"
+		 : s->type == CONF_TYPE_BYTES ? "a number of bytes"
+					      : "a duration",
+		 format_number(units, s->min, min), format_number(units, s->max, max),
+		 s->type == CONF_TYPE_COUNT   ? ""
+		 : s->type == CONF_TYPE_BYTES ? ", such as 8192, 64k or 1M"
+					      : ", such as 500ms, 30s, 5min, 2h or 7d");
+	if (!take_number(units, t, &value))
+		return invalid(why, "'%s' cannot be read (%s)", SHOW(t), expected);
+	if (value < s->min || value > s->max)
+		return invalid(why, "%s is out of range (%s)", SHOW(t), expected);
+	*ret = value;
+	return 0;
+}
+
+/* --- texts -------------------------------------------------------------------- */
+
+static bool
+is_shown_as_is(struct text t)
+{
+	char escaped[8];
+
+	for (size_t n; t.len > 0; t.at += n, t.len -= n) {
+		n = utf8_first(t);
+		if (n == 0 || utf8_escape((struct text){t.at, n}, escaped, sizeof(escaped)) != n)
+			return false;
+	}
+	return true;
+}
+
+static bool
+is_shm_name(struct text t)
+{
+	if (t.len < 2 || t.at[0] != '/' || text_equal(t, TEXT("/.")) || text_equal(t, TEXT("/..")))
+		return false;
+	for (size_t i = 1; i < t.len; i++)
+		if (!text_is_digit(t.at[i]) && !(t.at[i] >= 'a' && t.at[i] <= 'z') &&
+		    !(t.at[i] >= 'A' && t.at[i] <= 'Z') && !memchr("-_.", t.at[i], 3))
+			return false;
+	return true;
+}
+
+static int
+parse_text(const struct conf_setting *s, struct text t, char **field, char why[VALUE_WHY_MAX])
+{
+	bool fits = (int64_t)t.len >= s->min && (int64_t)t.len <= s->max;
+	char *copy;
+
+	if (s->type == CONF_TYPE_SHM_NAME && !(fits && is_shm_name(t)))
+		return invalid(why,
+			       "'%s' is no name (expected '/' and up to %" PRId64
+			       " letters, digits, '-', '_' and '.')",
+			       SHOW(t), s->max - 1);
+	if (!fits || !is_shown_as_is(t))
+		return invalid(why, "'%s' is no path (expected 1 to %" PRId64 " printable characters)",
+			       SHOW(t), s->max);
+	copy = strndup(t.at, t.len);
+	if (!copy)
+		return no_memory(why);
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+/* --- lists -------------------------------------------------------------------- */
+
+/* Takes one entry off the front of a list; an empty one when none is left. */
+static struct text
+take_entry(struct text *rest)
+{
+	struct text entry;
+
+	while (rest->len > 0 && (text_is_space(*rest->at) || *rest->at == ',')) {
+		rest->at++;
+		rest->len--;
+	}
+	entry = (struct text){rest->at, 0};
+	while (rest->len > 0 && !text_is_space(*rest->at) && *rest->at != ',') {
+		rest->at++;
+		rest->len--;
+		entry.len++;
+	}
+	return entry;
+}
+
+static size_t
+count_entries(struct text t)
+{
+	size_t count = 0;
+
+	while (take_entry(&t).len > 0)
+		count++;
+	return count;
+}
+
+/* Port 0 is another port every time. */
+static bool
+is_any_port(struct text t)
+{
+	return t.len >= 2 && memcmp(t.at + t.len - 2, ":0", 2) == 0;
+}
+
+static int
+parse_address(struct conf_addresses *list, struct text t, char why[VALUE_WHY_MAX])
+{
+	struct address a;
+
+	if (address_parse(t, &a) != 0)
+		return invalid(why,
+			       "'%s' is no address (expected ADDRESS:PORT, such as 127.0.0.1:12000 or "
+			       "[::1]:12000)",
+			       SHOW(t));
+	for (size_t i = 0; i < list->count; i++)
+		if (address_equal(&list->at[i], &a) && !is_any_port(t))
+			return invalid(why, "'%s' is listed twice (expected different addresses)", SHOW(t));
+	list->at[list->count++] = a;
+	return 0;
+}
+
+static int
+parse_socket_path(struct conf_paths *list, struct text t, char why[VALUE_WHY_MAX])
+{
+	const size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (t.len > max || !is_shown_as_is(t))
+		return invalid(why, "'%s' is no path of a socket (expected up to %zu printable characters)",
+			       SHOW(t), max);
+	for (size_t i = 0; i < list->count; i++)
+		if (text_equal(text_of(list->at[i]), t))
+			return invalid(why, "'%s' is listed twice (expected different paths)", SHOW(t));
+	list->at[list->count] = strndup(t.at, t.len);
+	if (!list->at[list->count])
+		return no_memory(why);
+	list->count++;
+	return 0;
+}
+
+static int
+parse_addresses(const struct conf_setting *s, struct text t, struct conf_addresses *list,
+		char why[VALUE_WHY_MAX])
+{
+	size_t before = list->count, more = count_entries(t);
+	struct address *at;
+	struct text entry;
+	int r = 0;
+
+	if (more > (size_t)s->max - before)
+		return invalid(why, "too many addresses (expected at most %" PRId64 ")", s->max);
+	at = realloc(list->at, (before + more + 1) * sizeof(*at));
+	if (!at)
+		return no_memory(why);
+	list->at = at;
+	while (r == 0 && (entry = take_entry(&t)).len > 0)
+		r = parse_address(list, entry, why);
+	if (r != 0)
+		list->count = before;
+	return r;
+}
+
+static int
+parse_paths(const struct conf_setting *s, struct text t, struct conf_paths *list, char why[VALUE_WHY_MAX])
+{
+	size_t before = list->count, more = count_entries(t);
+	struct text entry;
+	char **at;
+	int r = 0;
+
+	if (more > (size_t)s->max - before)
+		return invalid(why, "too many paths (expected at most %" PRId64 ")", s->max);
+	at = realloc(list->at, (before + more + 1) * sizeof(*at));
+	if (!at)
+		return no_memory(why);
+	list->at = at;
+	while (r == 0 && (entry = take_entry(&t)).len > 0)
+		r = parse_socket_path(list, entry, why);
+	while (r != 0 && list->count > before)
+		free(list->at[--list->count]);
+	return r;
+}
+
+/* --- all of them ---------------------------------------------------------------- */
+
+bool
+value_is_list(const struct conf_setting *s)
+{
+	return s->type == CONF_TYPE_ADDRESSES || s->type == CONF_TYPE_PATHS;
+}
+
+int
+value_parse(const struct conf_setting *s, struct text t, void *field, char why[VALUE_WHY_MAX])
+{
+	int64_t number;
+	int r;
+
+	switch (s->type) {
+	case CONF_TYPE_SHM_NAME:
+	case CONF_TYPE_PATH:
+		return parse_text(s, t, field, why);
+	case CONF_TYPE_COUNT:
+	case CONF_TYPE_BYTES:
+		r = parse_number(s, t, &number, why);
+		if (r == 0)
+			*(uint32_t *)field = (uint32_t)number;
+		return r;
+	case CONF_TYPE_DURATION:
+		return parse_number(s, t, field, why);
+	case CONF_TYPE_LOG_LEVEL:
+	case CONF_TYPE_PROVIDER:
+	case CONF_TYPE_RANK:
+		return parse_word(words_of(s->type), t, field, why);
+	case CONF_TYPE_ADDRESSES:
+		return parse_addresses(s, t, field, why);
+	case CONF_TYPE_PATHS:
+		return parse_paths(s, t, field, why);
+	}
+	abort();
+}
+
+static int
+format_addresses(const struct conf_addresses *list, struct buffer *out)
+{
+	char text[ADDRESS_TEXT_MAX];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->count; i++) {
+		if (i > 0)
+			r = buffer_append(out, TEXT(", "));
+		if (r == 0)
+			r = buffer_append(out, text_of(address_format(
+						       (const struct sockaddr *)&list->at[i].socket, text)));
+	}
+	return r;
+}
+
+static int
+format_paths(const struct conf_paths *list, struct buffer *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->count; i++) {
+		if (i > 0)
+			r = buffer_append(out, TEXT(", "));
+		if (r == 0)
+			r = buffer_append(out, text_of(list->at[i]));
+	}
+	return r;
+}
+
+int
+value_format(const struct conf_setting *s, const void *field, struct buffer *out)
+{
+	char number[32];
+
+	switch (s->type) {
+	case CONF_TYPE_SHM_NAME:
+	case CONF_TYPE_PATH:
+		return buffer_append(out, text_of(*(char *const *)field));
+	case CONF_TYPE_COUNT:
+	case CONF_TYPE_BYTES:
+		return buffer_append(
+			out, text_of(format_number(units_of(s->type), *(const uint32_t *)field, number)));
+	case CONF_TYPE_DURATION:
+		return buffer_append(
+			out, text_of(format_number(units_of(s->type), *(const int64_t *)field, number)));
+	case CONF_TYPE_LOG_LEVEL:
+	case CONF_TYPE_PROVIDER:
+	case CONF_TYPE_RANK:
+		return buffer_append(out, text_of(word_of(words_of(s->type), *(const int *)field)));
+	case CONF_TYPE_ADDRESSES:
+		return format_addresses(field, out);
+	case CONF_TYPE_PATHS:
+		return format_paths(field, out);
+	}
+	abort();
+}
+
+/* Equal is what is written the same. */
+bool
+value_equal(const struct conf_setting *s, const void *a, const void *b)
+{
+	CLEANUP(buffer_done) struct buffer text_a = {.max = 1 << 20}, text_b = {.max = 1 << 20};
+
+	return value_format(s, a, &text_a) == 0 && value_format(s, b, &text_b) == 0 &&
+	       text_equal((struct text){text_a.bytes, text_a.len}, (struct text){text_b.bytes, text_b.len});
+}
+
+static const size_t sizes[] = {
+#define X(type, c) [CONF_TYPE_##type] = sizeof(c),
+	CONF_TYPES(X)
+#undef X
+};
+
+void
+value_done(const struct conf_setting *s, void *field)
+{
+	if (s->type == CONF_TYPE_SHM_NAME || s->type == CONF_TYPE_PATH) {
+		free(*(char **)field);
+	} else if (s->type == CONF_TYPE_ADDRESSES) {
+		free(((struct conf_addresses *)field)->at);
+	} else if (s->type == CONF_TYPE_PATHS) {
+		struct conf_paths *list = field;
+
+		while (list->count > 0)
+			free(list->at[--list->count]);
+		free(list->at);
+	}
+	memset(field, 0, sizes[s->type]);
+}
+
+void
+value_move(const struct conf_setting *s, void *to, void *from)
+{
+	value_done(s, to);
+	memcpy(to, from, sizes[s->type]);
+	memset(from, 0, sizes[s->type]);
+}

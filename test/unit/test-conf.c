@@ -1,0 +1,694 @@
+/*
+ * Settings: conf.c with reader.c and value.c. Most tests read bytes from
+ * memory; those about files have a folder of their own.
+ */
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "conf/conf.h"
+#include "conf/reader.h"
+#include "conf/value.h"
+
+/* --- a load and what it said ------------------------------------------------ */
+
+static char said[64 * 1024];
+
+static void
+say(void *user, const char *message)
+{
+	size_t len = strlen(said);
+
+	(void)user;
+	assert_null(strchr(message, '\n'));
+	snprintf(said + len, sizeof(said) - len, "%s\n", message);
+}
+
+static int
+load_text(struct conf *conf, struct text bytes, const char *member)
+{
+	struct conf_source source = {.file = "x.conf", .member = member, .report = say, .bytes = &bytes};
+
+	said[0] = '\0';
+	return conf_load(conf, &source);
+}
+
+static void
+check_good(struct conf *conf, const char *text, const char *member)
+{
+	int r = load_text(conf, text_of(text), member);
+
+	assert_string_equal(said, "");
+	assert_int_equal(r, 0);
+}
+
+static void
+check_bad_bytes(struct text text, const char *expected)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	assert_int_equal(load_text(&conf, text, NULL), CONF_E_INVALID);
+	assert_string_equal(said, expected);
+	assert_null(conf.shm); /* untouched */
+}
+
+static void
+check_bad(const char *text, const char *expected)
+{
+	check_bad_bytes(text_of(text), expected);
+}
+
+static const char *
+value(const struct conf *conf, enum conf_id id)
+{
+	static char text[8192];
+	struct buffer out = {.max = sizeof(text) - 1};
+
+	assert_int_equal(conf_value_format(conf, id, &out), 0);
+	if (out.len > 0)
+		memcpy(text, out.bytes, out.len);
+	text[out.len] = '\0';
+	buffer_done(&out);
+	return text;
+}
+
+/* --- the table ----------------------------------------------------------------- */
+
+/* Defaults are in the form values are shown in, and within bounds; names and helps are fit to print. */
+static void
+test_table(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf, "", NULL);
+	for (size_t i = 0; i < CONF_ID_COUNT; i++) {
+		const struct conf_setting *s = &conf_settings[i];
+		char key[64];
+
+		assert_string_equal(value(&conf, (enum conf_id)i), s->default_text);
+		assert_string_equal(conf_origin(&conf, (enum conf_id)i), "default");
+		assert_int_equal(strspn(s->name, "abcdefghijklmnopqrstuvwxyz-"), strlen(s->name));
+		assert_in_range(strlen(s->help), 10, 80);
+		assert_true(s->min <= s->max);
+		assert_ptr_equal(conf_setting_find(text_of(s->name)), s);
+		snprintf(key, sizeof(key), "%s.%s", conf_section_name(s->section), s->name);
+		assert_ptr_equal(conf_setting_find(text_of(key)), s);
+	}
+	assert_ptr_equal(conf_setting_find(TEXT("herd.line-max")), &conf_settings[CONF_ID_line_max]);
+	assert_null(conf_setting_find(TEXT("flood.line-max")));
+	assert_null(conf_setting_find(TEXT("nowhere.line-max")));
+	assert_null(conf_setting_find(TEXT("line")));
+	assert_null(conf_setting_find(TEXT("")));
+	assert_null(conf_setting_find(TEXT(".")));
+}
+
+static void
+test_defaults(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf, "", NULL);
+	assert_string_equal(conf.shm, "/herd");
+	assert_int_equal(conf.table_clients, 65536);
+	assert_int_equal(conf.table_long_clients, 0);
+	assert_int_equal(conf.fix_ttl_ns, 7 * 86400 * CLOCK_SECOND_NS);
+	assert_int_equal(conf.log_level, LOG_INFO);
+	assert_int_equal(conf.listen.count, 0);
+	assert_int_equal(conf.udp.count, 0);
+	assert_int_equal(conf.unix_paths.count, 0);
+	assert_int_equal(conf.line_max, 4096);
+	assert_int_equal(conf.lookups_max, 64);
+	assert_int_equal(conf.connections_max, 10000);
+	assert_int_equal(conf.unsent_max, 65536);
+	assert_int_equal(conf.send_timeout_ns, 30 * CLOCK_SECOND_NS);
+	assert_int_equal(conf.line_timeout_ns, 60 * CLOCK_SECOND_NS);
+	assert_int_equal(conf.work_max, 16384);
+	assert_int_equal(conf.sweep_interval_ns, CLOCK_SECOND_NS);
+	assert_int_equal(conf.places_provider, CONF_PROVIDER_LOCAL);
+	assert_string_equal(conf.places_file, HERD_STATEDIR "/places.herd");
+	assert_int_equal(conf.places_rank, CONF_RANK_PROMINENCE);
+	assert_int_equal(conf.member_count, 0);
+}
+
+/* --- what files may look like ------------------------------------------------------ */
+
+static void
+test_reads(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf,
+		   "\xef\xbb\xbf# K\xc3\xbche\r\n"
+		   "; a very long comment: .............................................................."
+		   "........................................................................................"
+		   "...............................................................................\n"
+		   "\n"
+		   "  [herd]   ; the herd\r\n"
+		   "shm=/cows\r\n"
+		   "\tfix-ttl \t=  2h\t; not for ever\n"
+		   "   table-clients: 1000\n"
+		   "[ places ]# trees\n"
+		   "file = /var/lib/a;b:c=d.herd\n"
+		   "rank = distance\n"
+		   "[flood]\n"
+		   "[herd]\n"
+		   "log-level = debug",
+		   NULL);
+	assert_string_equal(conf.shm, "/cows");
+	assert_int_equal(conf.fix_ttl_ns, 7200 * CLOCK_SECOND_NS);
+	assert_int_equal(conf.table_clients, 1000);
+	assert_string_equal(conf.places_file, "/var/lib/a;b:c=d.herd");
+	assert_int_equal(conf.places_rank, CONF_RANK_DISTANCE);
+	assert_int_equal(conf.log_level, LOG_DEBUG);
+	assert_string_equal(conf_origin(&conf, CONF_ID_fix_ttl_ns), "x.conf:6");
+	assert_string_equal(conf_origin(&conf, CONF_ID_log_level), "x.conf:13");
+	assert_string_equal(conf_origin(&conf, CONF_ID_line_max), "default");
+}
+
+static void
+test_refuses_lines(void **state)
+{
+	static char junk[400];
+	char long_line[600];
+
+	(void)state;
+	check_bad("shm = /x\n",
+		  "x.conf:1: setting 'shm': outside any section (expected [herd] or another above it)\n");
+	check_bad("[herd\nshm = /x\n[herd]\n\nnonsense\n= 1\n[flood] x\n",
+		  "x.conf:1: a section without its ']' (expected [NAME])\n"
+		  "x.conf:5: no setting (expected NAME = VALUE)\n"
+		  "x.conf:6: no name before the '=' (expected NAME = VALUE)\n"
+		  "x.conf:7: text behind a section's ']' (expected a line of its own)\n");
+	check_bad(
+		"[heard]\nshm = nonsense, but nobody looks\n",
+		"x.conf:1: section [heard]: unknown (expected [herd], [member NAME], [flood] or [places])\n");
+	check_bad("[herd]\nlog-level = debug # really\n",
+		  "x.conf:2: a '#' inside the line (expected comments on lines of their own)\n");
+	check_bad("[herd]\nlog ; level = debug\n", "x.conf:2: no setting (expected NAME = VALUE)\n");
+	check_bad("[herd]\nsh\xfcm = x\n", "x.conf:2: bytes that are no UTF-8 (expected text in UTF-8)\n");
+	check_bad_bytes(TEXT("[herd]\nshm = /\0x\n"), "x.conf:2: a NUL byte (expected text in UTF-8)\n");
+	check_bad_bytes(TEXT("# comment \0\n"), "x.conf:1: a NUL byte (expected text in UTF-8)\n");
+	memset(junk, 'x', sizeof(junk) - 1);
+	snprintf(long_line, sizeof(long_line), "[places]\nfile = /%s\nrank = size\n", junk);
+	check_bad(long_line,
+		  "x.conf:2: the line is too long (expected at most 198 bytes)\n"
+		  "x.conf:3: setting 'rank': 'size' is unknown (expected prominence or distance)\n");
+}
+
+static void
+test_refuses_settings(void **state)
+{
+	(void)state;
+	check_bad("[herd]\nsmh = /x\nsweep-interval = 1s\n[member Alpha]\nshm = /x\n[flood]\nlisten = 1\n",
+		  "x.conf:2: setting 'smh': unknown in [herd]\n"
+		  "x.conf:3: setting 'sweep-interval': unknown in [herd] (expected in [flood])\n"
+		  "x.conf:5: setting 'shm': unknown in [member Alpha] (expected in [herd])\n"
+		  "x.conf:7: setting 'listen': unknown in [flood] (expected in [member NAME] or [herd])\n");
+	check_bad("[member]\nx = 1\n[member A/B]\n[member ]\n[member AAAAAAAAAAAAAAAAAAAAAAAA]\n[members]\n",
+		  "x.conf:1: section [member]: '' is no name of a member (expected 1 to 23 letters, digits, "
+		  "'-', '_' "
+		  "and '.')\n"
+		  "x.conf:3: section [member A/B]: 'A/B' is no name of a member (expected 1 to 23 letters, "
+		  "digits, "
+		  "'-', '_' and '.')\n"
+		  "x.conf:4: section [member]: '' is no name of a member (expected 1 to 23 letters, digits, "
+		  "'-', '_' "
+		  "and '.')\n"
+		  "x.conf:5: section [member AAAAAAAAAAAAAAAAAAAAAAAA]: 'AAAAAAAAAAAAAAAAAAAAAAAA' is no "
+		  "name of a "
+		  "member (expected 1 to 23 letters, digits, '-', '_' and '.')\n"
+		  "x.conf:6: section [members]: unknown (expected [herd], [member NAME], [flood] or "
+		  "[places])\n");
+	check_bad("[herd]\nlog-level=loud\nlog-level=\nx\x1b[2J = 1\n",
+		  "x.conf:2: setting 'log-level': 'loud' is unknown (expected err, warning, notice, info or "
+		  "debug)\n"
+		  "x.conf:3: setting 'log-level': '' is unknown (expected err, warning, notice, info or "
+		  "debug)\n"
+		  "x.conf:4: setting 'x\\x1b[2J': unknown in [herd]\n");
+}
+
+/* The last file of garbage must not fill a log. */
+static void
+test_many_errors(void **state)
+{
+	CLEANUP(cleanup_free) char *text = malloc(400000);
+	CLEANUP(conf_done) struct conf conf = {0};
+	size_t lines = 0;
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < 100000; i++)
+		memcpy(text + 4 * i, "[x]\n", 4);
+	assert_int_equal(load_text(&conf, (struct text){text, 400000}, NULL), CONF_E_INVALID);
+	for (const char *c = said; (c = strchr(c, '\n')) != NULL; c++)
+		lines++;
+	assert_int_equal(lines, 100);
+	assert_non_null(strstr(said, "\nToo many errors, the rest is not shown\n"));
+}
+
+/* --- values --------------------------------------------------------------------------- */
+
+static void
+check_value(enum conf_id id, const char *in, const char *shown, const char *why)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	struct conf_set set = {"--set", conf_settings[id].name, in};
+	struct text nothing = TEXT("");
+	struct conf_source source = {.report = say, .bytes = &nothing, .sets = &set, .set_count = 1};
+	char expected[1024];
+	int r;
+
+	said[0] = '\0';
+	r = conf_load(&conf, &source);
+	if (shown) {
+		assert_string_equal(said, "");
+		assert_int_equal(r, 0);
+		assert_string_equal(value(&conf, id), shown);
+		assert_string_equal(conf_origin(&conf, id), "--set");
+	} else {
+		snprintf(expected, sizeof(expected), "--set: setting '%s': %s\n", conf_settings[id].name,
+			 why);
+		assert_int_equal(r, CONF_E_INVALID);
+		assert_string_equal(said, expected);
+	}
+}
+
+static void
+test_numbers(void **state)
+{
+	const char *count = " (expected a number from 64 to 134217728)";
+	const char *bytes = " (expected a number of bytes from 512 to 1M, such as 8192, 64k or 1M)";
+	const char *wait = " (expected a duration from 10ms to 1d, such as 500ms, 30s, 5min, 2h or 7d)";
+	static const struct {
+		enum conf_id id;
+		const char *in, *shown;
+	} good[] = {
+		{CONF_ID_table_clients, "64", "64"},
+		{CONF_ID_table_clients, "134217728", "134217728"},
+		{CONF_ID_table_clients, "0000065536", "65536"},
+		{CONF_ID_line_max, "512", "512"},
+		{CONF_ID_line_max, "1024", "1k"},
+		{CONF_ID_line_max, "1025", "1025"},
+		{CONF_ID_line_max, "4K", "4k"},
+		{CONF_ID_line_max, "1M", "1M"},
+		{CONF_ID_unsent_max, "1G", "1G"},
+		{CONF_ID_fix_ttl_ns, "0", "0"},
+		{CONF_ID_fix_ttl_ns, "0d", "0"},
+		{CONF_ID_fix_ttl_ns, "7d", "7d"},
+		{CONF_ID_fix_ttl_ns, "168h", "7d"},
+		{CONF_ID_fix_ttl_ns, "90", "90s"},
+		{CONF_ID_fix_ttl_ns, "120", "2min"},
+		{CONF_ID_fix_ttl_ns, "1500ms", "1500ms"},
+		{CONF_ID_fix_ttl_ns, "36500d", "36500d"},
+		{CONF_ID_send_timeout_ns, "10ms", "10ms"},
+	};
+	static const struct {
+		enum conf_id id;
+		const char *in, *what;
+	} bad[] = {
+		{CONF_ID_table_clients, "63", "63 is out of range"},
+		{CONF_ID_table_clients, "134217729", "134217729 is out of range"},
+		{CONF_ID_table_clients, "", "'' cannot be read"},
+		{CONF_ID_table_clients, "64k", "'64k' cannot be read"},
+		{CONF_ID_table_clients, "-64", "'-64' cannot be read"},
+		{CONF_ID_table_clients, "+64", "'+64' cannot be read"},
+		{CONF_ID_table_clients, "0x64", "'0x64' cannot be read"},
+		{CONF_ID_table_clients, "6 4", "'6 4' cannot be read"},
+		{CONF_ID_table_clients, "99999999999999999999", "'99999999999999999999' cannot be read"},
+		{CONF_ID_table_clients, "4294967360", "4294967360 is out of range"}, /* 64 in 32 bits */
+		{CONF_ID_line_max, "511", "511 is out of range"},
+		{CONF_ID_line_max, "1025k", "1025k is out of range"},
+		{CONF_ID_line_max, "1m", "'1m' cannot be read"},
+		{CONF_ID_line_max, "k", "'k' cannot be read"},
+		{CONF_ID_line_max, "9223372036854775807G", "'9223372036854775807G' cannot be read"},
+		{CONF_ID_send_timeout_ns, "0", "0 is out of range"},
+		{CONF_ID_send_timeout_ns, "9ms", "9ms is out of range"},
+		{CONF_ID_send_timeout_ns, "25h", "25h is out of range"},
+		{CONF_ID_send_timeout_ns, "1.5s", "'1.5s' cannot be read"},
+		{CONF_ID_send_timeout_ns, "30 s", "'30 s' cannot be read"},
+		{CONF_ID_send_timeout_ns, "1m", "'1m' cannot be read"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(good); i++)
+		check_value(good[i].id, good[i].in, good[i].shown, NULL);
+	for (size_t i = 0; i < ELEMENTS(bad); i++) {
+		char why[256];
+
+		snprintf(why, sizeof(why), "%s%s", bad[i].what,
+			 bad[i].id == CONF_ID_table_clients ? count
+			 : bad[i].id == CONF_ID_line_max    ? bytes
+							    : wait);
+		check_value(bad[i].id, bad[i].in, NULL, why);
+	}
+}
+
+static void
+test_texts(void **state)
+{
+	static const char *const bad[] = {"", "/", "herd", "/a/b", "//", "/.", "/..", "/a b", "/k\xc3\xbc"};
+	char name[80] = "/", why[256];
+
+	(void)state;
+	check_value(CONF_ID_shm, "/herd-1_2.3", "/herd-1_2.3", NULL);
+	memset(name + 1, 'x', 63);
+	check_value(CONF_ID_shm, name, name, NULL);
+	for (size_t i = 0; i < ELEMENTS(bad); i++) {
+		snprintf(why, sizeof(why),
+			 "'%s' is no name (expected '/' and up to 63 letters, digits, '-', '_' and '.')",
+			 bad[i]);
+		check_value(CONF_ID_shm, bad[i], NULL, why);
+	}
+	name[64] = 'x';
+	snprintf(why, sizeof(why),
+		 "'%s' is no name (expected '/' and up to 63 letters, digits, '-', '_' and '.')", name);
+	check_value(CONF_ID_shm, name, NULL, why);
+	check_value(CONF_ID_places_file, "my places/K\xc3\xbche.herd", "my places/K\xc3\xbche.herd", NULL);
+	check_value(CONF_ID_places_file, "a\nb", NULL,
+		    "'a\\x0ab' is no path (expected 1 to 4095 printable characters)");
+	check_value(CONF_ID_places_file, "", NULL, "'' is no path (expected 1 to 4095 printable characters)");
+}
+
+static void
+test_lists(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	char many[4096] = "", path[120];
+
+	(void)state;
+	check_value(CONF_ID_listen, "127.0.0.1:1,[::1]:2 ,\t127.0.0.1:3  10.0.0.1:4,,",
+		    "127.0.0.1:1, [::1]:2, 127.0.0.1:3, 10.0.0.1:4", NULL);
+	check_value(CONF_ID_listen, "127.0.0.1:0 127.0.0.1:0", "127.0.0.1:0, 127.0.0.1:0", NULL);
+	check_value(CONF_ID_listen, " , ", "", NULL);
+	check_value(CONF_ID_listen, "localhost:1", NULL,
+		    "'localhost:1' is no address (expected ADDRESS:PORT, such as 127.0.0.1:12000 or "
+		    "[::1]:12000)");
+	check_value(CONF_ID_udp, "127.0.0.1:1 127.0.0.1:01", NULL,
+		    "'127.0.0.1:01' is listed twice (expected different addresses)");
+	check_value(CONF_ID_unix_paths, "/run/a b", "/run/a, b", NULL);
+	check_value(CONF_ID_unix_paths, "/run/a,/run/a", NULL,
+		    "'/run/a' is listed twice (expected different paths)");
+	memset(path, 'x', sizeof(path));
+	path[107] = '\0';
+	check_value(CONF_ID_unix_paths, path, path, NULL);
+	path[107] = 'x';
+	path[108] = '\0';
+	assert_int_equal(load_text(&conf, TEXT(""), NULL), 0);
+	for (size_t i = 0; i < 65; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "127.0.0.1:%zu ", i + 1);
+	check_value(CONF_ID_listen, many, NULL, "too many addresses (expected at most 64)");
+	check_value(CONF_ID_unix_paths, many, NULL, "too many paths (expected at most 64)");
+}
+
+/* Lines in a section add up, an empty one starts over; of a bad line nothing is kept. */
+static void
+test_lists_add_up(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf,
+		   "[herd]\nlisten = 127.0.0.1:1\nlisten = 127.0.0.1:2, 127.0.0.1:3\n"
+		   "unix = /a\nunix =\nunix = /b\nudp = 127.0.0.1:1\nudp =\n",
+		   NULL);
+	assert_string_equal(value(&conf, CONF_ID_listen), "127.0.0.1:1, 127.0.0.1:2, 127.0.0.1:3");
+	assert_int_equal(conf.listen.count, 3);
+	assert_string_equal(value(&conf, CONF_ID_unix_paths), "/b");
+	assert_string_equal(value(&conf, CONF_ID_udp), "");
+	assert_string_equal(conf_origin(&conf, CONF_ID_udp), "x.conf:8");
+	check_bad(
+		"[herd]\nlisten = 127.0.0.1:1\nlisten = 127.0.0.1:2 nonsense\nlisten = 127.0.0.1:1\n",
+		"x.conf:3: setting 'listen': 'nonsense' is no address (expected ADDRESS:PORT, such as "
+		"127.0.0.1:12000 or [::1]:12000)\n"
+		"x.conf:4: setting 'listen': '127.0.0.1:1' is listed twice (expected different addresses)\n");
+}
+
+/* --- what beats what ----------------------------------------------------------------------- */
+
+static void
+test_members(void **state)
+{
+	static const char text[] = "[member Alpha]\nline-max = 1000\nlisten = 127.0.0.1:1\n"
+				   "[herd]\nline-max = 2000\nwork-max = 3000\nlisten = 127.0.0.1:9\n"
+				   "[member\tBravo]\nwork-max = 4000\n"
+				   "[member Alpha]\nlisten = 127.0.0.1:2\n";
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf, text, "Alpha");
+	assert_int_equal(conf.line_max, 1000);
+	assert_int_equal(conf.work_max, 3000);
+	assert_string_equal(value(&conf, CONF_ID_listen), "127.0.0.1:1, 127.0.0.1:2");
+	assert_int_equal(conf.member_count, 2);
+	assert_string_equal(conf.members[0], "Alpha");
+	assert_string_equal(conf.members[1], "Bravo");
+	check_good(&conf, text, "Bravo");
+	assert_int_equal(conf.line_max, 2000);
+	assert_int_equal(conf.work_max, 4000);
+	assert_string_equal(value(&conf, CONF_ID_listen), "127.0.0.1:9");
+	check_good(&conf, text, "Charlie");
+	assert_int_equal(conf.line_max, 2000);
+	check_good(&conf, text, NULL);
+	assert_int_equal(conf.work_max, 3000);
+}
+
+static void
+test_sets(void **state)
+{
+	struct text text = TEXT(
+		"[herd]\nline-max = 2000\nlisten = 127.0.0.1:9\n[member Alpha]\nline-max = 1000\n");
+	struct conf_set sets[] = {
+		{"--set", "herd.line-max", "3000"},	   {"--set", "line-max", "4000"},
+		{"--listen", "listen", "127.0.0.1:1"},	   {"--listen", "member.listen", "127.0.0.1:2"},
+		{"--set", "flood.sweep-interval", "20ms"},
+	};
+	struct conf_set bad[] = {
+		{"--set", "line", "3000"}, {"--set", "flood.shm", "/x"}, {"--listen", "listen", "x"}};
+	struct conf_source source = {
+		.member = "Alpha", .report = say, .bytes = &text, .sets = sets, .set_count = ELEMENTS(sets)};
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	said[0] = '\0';
+	assert_int_equal(conf_load(&conf, &source), 0);
+	assert_int_equal(conf.line_max, 4000);
+	assert_string_equal(value(&conf, CONF_ID_listen), "127.0.0.1:1, 127.0.0.1:2");
+	assert_int_equal(conf.sweep_interval_ns, 20 * CLOCK_MSEC_NS);
+	assert_string_equal(conf_origin(&conf, CONF_ID_listen), "--listen");
+	source.sets = bad;
+	source.set_count = ELEMENTS(bad);
+	assert_int_equal(conf_load(&conf, &source), CONF_E_INVALID);
+	assert_string_equal(said,
+			    "--set: setting 'line': unknown\n--set: setting 'flood.shm': unknown\n"
+			    "--listen: setting 'listen': 'x' is no address (expected ADDRESS:PORT, such as "
+			    "127.0.0.1:12000 or [::1]:12000)\n");
+	assert_int_equal(conf.line_max, 4000); /* as before */
+}
+
+/* --- reload ------------------------------------------------------------------------------------ */
+
+static void
+test_reload(void **state)
+{
+	struct text old = TEXT(
+		"[herd]\nline-max = 2000\nshm = /old\nlisten = 127.0.0.1:1\nlog-level = info\n");
+	struct text new = TEXT("\n[herd]\nline-max = 3000\nshm = /new\nlog-level = info\n[member Bravo]\n");
+	struct text bad = TEXT("[herd]\nline-max = 5000\nshm = new\n");
+	struct conf_source source = {.file = "x.conf", .report = say, .bytes = &old};
+	CLEANUP(conf_done) struct conf conf = {0};
+	struct conf_changes changes;
+
+	(void)state;
+	said[0] = '\0';
+	assert_int_equal(conf_load(&conf, &source), 0);
+
+	memset(&changes, 0x5a, sizeof(changes));
+	source.bytes = &bad;
+	assert_int_equal(conf_reload(&conf, &source, &changes), CONF_E_INVALID);
+	assert_int_equal(changes.changed_count, 0x5a5a5a5a);
+	assert_int_equal(conf.line_max, 2000);
+	assert_string_equal(conf.shm, "/old");
+
+	source.bytes = &new;
+	assert_int_equal(conf_reload(&conf, &source, &changes), 0);
+	assert_int_equal(changes.changed_count, 1);
+	assert_true(changes.changed[CONF_ID_line_max]);
+	assert_int_equal(changes.restart_count, 2);
+	assert_true(changes.needs_restart[CONF_ID_shm]);
+	assert_true(changes.needs_restart[CONF_ID_listen]);
+	assert_int_equal(conf.line_max, 3000);
+	assert_string_equal(conf.shm, "/old"); /* what is in effect */
+	assert_int_equal(conf.listen.count, 1);
+	assert_string_equal(conf_origin(&conf, CONF_ID_line_max), "x.conf:3");
+	assert_string_equal(conf_origin(&conf, CONF_ID_log_level), "x.conf:5");
+	assert_string_equal(conf_origin(&conf, CONF_ID_shm), "x.conf:3"); /* of the file it was read from */
+	assert_int_equal(conf.member_count, 1);
+
+	assert_int_equal(conf_reload(&conf, &source, &changes), 0);
+	assert_int_equal(changes.changed_count, 0);
+	assert_int_equal(changes.restart_count, 2); /* still */
+}
+
+/* --- files ---------------------------------------------------------------------------------------- */
+
+static char folder[] = "/tmp/herd-conf-XXXXXX";
+
+static const char *
+in_folder(const char *name)
+{
+	static char path[4][256];
+	static unsigned int turn;
+
+	turn = (turn + 1) % 4;
+	snprintf(path[turn], sizeof(path[0]), "%s/%s", folder, name);
+	return path[turn];
+}
+
+static void
+write_file(const char *name, const char *text)
+{
+	FILE *file = fopen(in_folder(name), "w");
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+static int
+load_from(struct conf *conf, const char *name)
+{
+	struct conf_source source = {.file = in_folder(name), .report = say};
+
+	said[0] = '\0';
+	return conf_load(conf, &source);
+}
+
+static int
+make_folder(void **state)
+{
+	(void)state;
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	return !mkdtemp(folder);
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int flag, struct FTW *where)
+{
+	(void)st;
+	(void)flag;
+	(void)where;
+	return remove(path);
+}
+
+static int
+remove_folder(void **state)
+{
+	(void)state;
+	return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void
+test_drop_ins(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	char expected[512];
+
+	(void)state;
+	write_file("herd.conf", "[herd]\nline-max = 1000\nwork-max = 1024\nlisten = 127.0.0.1:1\n"
+				"udp = 127.0.0.1:1\n[member A]\nline-max = 600\n");
+	assert_int_equal(mkdir(in_folder("herd.conf.d"), 0700), 0);
+	write_file("herd.conf.d/20-b.conf", "[herd]\nline-max = 2000\nlisten = 127.0.0.1:3\n");
+	write_file("herd.conf.d/10-a.conf", "[herd]\nline-max = 3000\nwork-max = 2048\nlisten = 127.0.0.1:2\n"
+					    "listen = 127.0.0.1:4\n");
+	write_file("herd.conf.d/30-c.conf~", "nonsense");
+	write_file("herd.conf.d/.40-c.conf", "nonsense");
+	write_file("herd.conf.d/README", "nonsense");
+	assert_int_equal(load_from(&conf, "herd.conf"), 0);
+	assert_int_equal(conf.line_max, 2000);
+	assert_int_equal(conf.work_max, 2048);
+	assert_string_equal(value(&conf, CONF_ID_listen), "127.0.0.1:3");
+	assert_string_equal(value(&conf, CONF_ID_udp), "127.0.0.1:1");
+	assert_string_equal(conf_origin(&conf, CONF_ID_work_max), in_folder("herd.conf.d/10-a.conf:3"));
+	write_file("herd.conf.d/05.conf", "\n\nnonsense");
+	write_file("herd.conf.d/99.conf", "[herd]\nfix-ttl = soon\n");
+	assert_int_equal(load_from(&conf, "herd.conf"), CONF_E_INVALID);
+	snprintf(expected, sizeof(expected),
+		 "%s:3: no setting (expected NAME = VALUE)\n"
+		 "%s:2: setting 'fix-ttl': 'soon' cannot be read (expected a duration from 0 to 36500d, such "
+		 "as "
+		 "500ms, 30s, 5min, 2h or 7d)\n",
+		 in_folder("herd.conf.d/05.conf"), in_folder("herd.conf.d/99.conf"));
+	assert_string_equal(said, expected);
+}
+
+static void
+check_unreadable(const char *name, const char *why)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	char expected[512];
+
+	assert_int_equal(load_from(&conf, name), CONF_E_INVALID);
+	snprintf(expected, sizeof(expected), "%s: %s\n", in_folder(name), why);
+	assert_string_equal(said, expected);
+}
+
+static void
+test_unreadable(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	struct conf_source source = {.file = "/dev/null", .report = say};
+
+	(void)state;
+	check_unreadable("missing.conf", "cannot be read: No such file or directory");
+	check_unreadable("", "cannot be read: Is a directory");
+	assert_int_equal(mkfifo(in_folder("fifo"), 0600), 0);
+	check_unreadable("fifo", "neither a file nor a device (expected a file)"); /* and does not wait */
+	write_file("large.conf", "");
+	assert_int_equal(truncate(in_folder("large.conf"), READER_FILE_MAX + 1), 0);
+	check_unreadable("large.conf", "the file is too large (expected at most 1048576 bytes)");
+	write_file("full.conf", "# ");
+	assert_int_equal(truncate(in_folder("full.conf"), READER_FILE_MAX), 0);
+	check_unreadable("full.conf:1", "cannot be read: No such file or directory");
+	assert_int_equal(load_from(&conf, "full.conf"), CONF_E_INVALID);
+	assert_non_null(strstr(said, "full.conf:1: a NUL byte"));
+	source.file = "/dev/zero";
+	assert_int_equal(conf_load(&conf, &source), CONF_E_INVALID);
+	source.file = "/dev/null";
+	assert_int_equal(conf_load(&conf, &source), 0);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_refuses_lines),
+		cmocka_unit_test(test_refuses_settings),
+		cmocka_unit_test(test_many_errors),
+		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_lists_add_up),
+		cmocka_unit_test(test_members),
+		cmocka_unit_test(test_sets),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test_setup_teardown(test_drop_ins, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_unreadable, make_folder, remove_folder),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
