@@ -568,6 +568,21 @@ conf_done(struct conf *conf)
 	memset(conf, 0, sizeof(*conf));
 }
 
+struct table_options
+conf_table_options(const struct conf *conf)
+{
+	uint32_t some = conf->table_clients / 32;
+
+	return (struct table_options){
+		.name = conf->shm,
+		.clients = conf->table_clients,
+		.long_clients = conf->table_long_clients ? conf->table_long_clients
+				: some < 64		 ? 64
+							 : some,
+		.ttl_ns = conf->fix_ttl_ns,
+	};
+}
+
 int
 conf_value_format(const struct conf *conf, enum conf_id id, struct buffer *out)
 {

@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/buffer.h"
+#include "core/table.h"
 #include "herd/fix.h"
 
 enum {
@@ -142,6 +143,9 @@ int conf_reload(struct conf *conf, const struct conf_source *source, struct conf
 
 /* Frees what the struct holds. */
 void conf_done(struct conf *conf);
+
+/* How these settings have the table opened; the name is conf's own. */
+struct table_options conf_table_options(const struct conf *conf);
 
 /* Appends the value as it would be written into a file, lists with ", " between. -ENOBUFS. */
 int conf_value_format(const struct conf *conf, enum conf_id id, struct buffer *out);

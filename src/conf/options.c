@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "herd/events.h"
 
 enum {
 	OPTION_OWN = 256, /* plus the index: what getopt_long() returns for a program's own option */
@@ -31,8 +32,7 @@ static const struct {
 	const char *name, *argument, *help;
 	int value;
 } commons[] = {
-	{"config", "FILE", "Read settings from FILE and FILE.d/*.conf (" HERD_SYSCONFDIR "/herd/herd.conf)",
-	 OPTION_CONFIG},
+	{"config", "FILE", "Read settings from FILE and FILE.d/*.conf", OPTION_CONFIG},
 	{"set", "KEY=VALUE", "Change a setting, whatever the files say; KEY is NAME or SECTION.NAME",
 	 OPTION_SET},
 	{"check-config", NULL, "Check the settings, say what is wrong with them, and exit",
@@ -72,9 +72,22 @@ help_option(FILE *out, const char *name, const char *argument, const char *help)
 }
 
 static void
+help_setting(FILE *out, const struct conf_setting *s)
+{
+	const char *text = *s->default_text ? s->default_text : "none";
+
+	fprintf(out, "  %-18s %c %-9s", s->name, s->when == CONF_LIVE ? '*' : ' ', text);
+	if (strlen(text) > 9)
+		fprintf(out, "\n%33s%s\n", "", s->help);
+	else
+		fprintf(out, " %s\n", s->help);
+}
+
+static void
 help_settings(FILE *out, unsigned int sections)
 {
-	fprintf(out, "\nSettings, with their defaults (* takes effect on SIGHUP):\n");
+	fprintf(out, "\nSettings, their defaults (* takes effect on SIGHUP), read from\n%s:\n",
+		HERD_SYSCONFDIR "/herd/herd.conf and herd.conf.d/*.conf");
 	for (size_t id = 0; id < CONF_ID_COUNT; id++) {
 		const struct conf_setting *s = &conf_settings[id];
 
@@ -84,8 +97,7 @@ help_settings(FILE *out, unsigned int sections)
 			fprintf(out, " [%s]\n",
 				s->section == CONF_SECTION_MEMBER ? "member NAME] or [herd"
 								  : conf_section_name(s->section));
-		fprintf(out, "  %-19s%c %s%s%s\n", s->name, s->when == CONF_LIVE ? '*' : ' ', s->default_text,
-			*s->default_text ? "; " : "", s->help);
+		help_setting(out, s);
 	}
 }
 
@@ -293,6 +305,45 @@ options_load(const struct options *o, const char *member, struct conf *ret_conf,
 		return 0;
 	fprintf(out, "The settings are valid.\n");
 	return answered(out);
+}
+
+static void
+log_changes(const struct conf *conf, const struct conf_changes *changes)
+{
+	for (enum conf_id id = 0; id < CONF_ID_COUNT; id++) {
+		CLEANUP(buffer_done) struct buffer value = {.max = 4096};
+
+		if (changes->needs_restart[id])
+			log_notice("Setting '%s' has changed: it takes effect with the next start",
+				   conf_settings[id].name);
+		if (changes->changed[id] && conf_value_format(conf, id, &value) == 0)
+			log_info("Setting '%s' is now %.*s (%s)", conf_settings[id].name, (int)value.len,
+				 value.bytes, conf_origin(conf, id));
+	}
+	log_event(LOG_INFO, MSG_SETTINGS_LOADED,
+		  LOG_FIELDS("HERD_CHANGED=%u", changes->changed_count, "HERD_NEEDS_RESTART=%u",
+			     changes->restart_count),
+		  "Settings reloaded");
+}
+
+int
+options_reload(const struct options *o, const char *member, struct conf *conf,
+	       struct conf_changes *ret_changes)
+{
+	struct conf_source source = options_source(o, member);
+	struct conf_changes changes;
+	int r;
+
+	r = conf_reload(conf, &source, &changes);
+	if (r != 0) {
+		log_event(LOG_ERR, MSG_SETTINGS_REFUSED, LOG_NO_FIELDS,
+			  "The new settings are bad: ignoring them, the old ones stay");
+		return r < 0 ? r : OPTIONS_E_CONFIG;
+	}
+	log_set_level(conf->log_level);
+	log_changes(conf, &changes);
+	*ret_changes = changes;
+	return 0;
 }
 
 int

@@ -98,7 +98,7 @@ test_table(void **state)
 		assert_string_equal(value(&conf, (enum conf_id)i), s->default_text);
 		assert_string_equal(conf_origin(&conf, (enum conf_id)i), "default");
 		assert_int_equal(strspn(s->name, "abcdefghijklmnopqrstuvwxyz-"), strlen(s->name));
-		assert_in_range(strlen(s->help), 10, 80);
+		assert_in_range(strlen(s->help), 10, 66 /* columns of --help */);
 		assert_true(s->min <= s->max);
 		assert_ptr_equal(conf_setting_find(text_of(s->name)), s);
 		snprintf(key, sizeof(key), "%s.%s", conf_section_name(s->section), s->name);

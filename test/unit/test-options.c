@@ -197,8 +197,8 @@ test_answers(void **state)
 	assert_memory_equal(out_text, "Usage: herd-test [OPTION]...\nTests options.\n", 44);
 	assert_non_null(strstr(out_text, "\n  --listen ADDR:PORT     Listen there\n"));
 	assert_non_null(strstr(out_text, "\n  --check-config "));
-	assert_non_null(strstr(out_text, "\n [herd]\n  shm                  /herd; "));
-	assert_non_null(strstr(out_text, "\n  fix-ttl            * 7d; "));
+	assert_non_null(strstr(out_text, "\n [herd]\n  shm                  /herd     Name of "));
+	assert_non_null(strstr(out_text, "\n  fix-ttl            * 7d        "));
 	assert_non_null(strstr(out_text, "\n [places]\n"));
 	assert_null(strstr(out_text, "[flood]"));
 	assert_non_null(strstr(out_text, "\nMore of it.\n"));

@@ -1,0 +1,110 @@
+/*
+ * herd-flood: one per host. So far it is the keeper of the fix table; links to
+ * the helpers of other hosts will live in this loop as well.
+ */
+#include <errno.h>
+#include <signal.h>
+
+#include "base/log.h"
+#include "conf/options.h"
+#include "flood/keeper.h"
+#include "herd/events.h"
+#include "net/loop.h"
+
+static const struct options_entry entries[] = {
+	{"shm", "NAME", "shm", "Shared memory of the table to keep"},
+	{0},
+};
+static const struct options_program program = {
+	.name = "herd-flood",
+	.summary = "Keeps the fix table that the herd-members of this host share.",
+	.entries = entries,
+	.sections = CONF_SECTION_HERD | CONF_SECTION_FLOOD,
+};
+
+struct flood {
+	struct options options;
+	struct conf conf;
+	struct loop *loop;
+	struct keeper *keeper;
+	struct loop_signal *term, *interrupt, *hangup;
+};
+
+static void
+flood_on_stop(void *arg)
+{
+	struct flood *f = arg;
+
+	log_info("Stopping");
+	loop_stop(f->loop);
+}
+
+static void
+flood_on_hangup(void *arg)
+{
+	struct flood *f = arg;
+	struct conf_changes changes;
+
+	if (options_reload(&f->options, NULL, &f->conf, &changes) == 0 &&
+	    keeper_reload(f->keeper, &f->conf) < 0)
+		log_error("Cannot set the sweep's timer anew, ignoring");
+}
+
+/* Signals first: from here on none of them ends the program halfway through something. */
+static int
+flood_catch_signals(struct flood *f)
+{
+	int r = loop_signal_new(&f->term, f->loop, SIGTERM, flood_on_stop, f);
+
+	if (r == 0)
+		r = loop_signal_new(&f->interrupt, f->loop, SIGINT, flood_on_stop, f);
+	if (r == 0)
+		r = loop_signal_new(&f->hangup, f->loop, SIGHUP, flood_on_hangup, f);
+	return r;
+}
+
+static void
+flood_done(struct flood *f)
+{
+	keeper_free(f->keeper);
+	loop_signal_free(f->term);
+	loop_signal_free(f->interrupt);
+	loop_signal_free(f->hangup);
+	loop_free(f->loop);
+	conf_done(&f->conf);
+	options_done(&f->options);
+	log_close();
+}
+
+static int
+run(int argc, char **argv)
+{
+	CLEANUP(flood_done) struct flood f = {0};
+	int r;
+
+	log_open(program.name, NULL);
+	r = options_parse(&f.options, &program, argc, argv, stdout, stderr);
+	if (r == 0)
+		r = options_load(&f.options, NULL, &f.conf, stdout);
+	if (r != 0)
+		return r;
+	r = loop_new(&f.loop);
+	if (r == 0)
+		r = flood_catch_signals(&f);
+	if (r < 0)
+		return log_error_r(r, "Cannot start");
+	r = keeper_new(&f.keeper, f.loop, &f.conf);
+	if (r != 0)
+		return -ECANCELED; /* already said */
+	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f.conf.shm), "Helper is ready");
+	r = loop_run(f.loop);
+	if (r < 0)
+		return log_error_r(r, "Cannot wait for events");
+	return keeper_fault(f.keeper) ? -ECANCELED : 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	return options_exit_code(run(argc, argv));
+}
