@@ -106,7 +106,7 @@ registry_enter(const struct segment *s)
 	return -ETIMEDOUT;
 }
 
-static void
+void
 registry_leave(const struct segment *s)
 {
 	(void)lock_byte(s->fd, F_OFD_SETLK, SEGMENT_LOCK_REGISTRY, F_UNLCK);

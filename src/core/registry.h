@@ -22,6 +22,9 @@ struct registry_entry {
 int registry_take(const struct segment *s, enum table_role role, const char *name, const char *listen,
 		  struct registry_entry *ret);
 
+/* Gives back the registry's own lock, which a registry_take() that SIGBUS ended still holds. */
+void registry_leave(const struct segment *s);
+
 void registry_drop(const struct segment *s, const struct registry_entry *e);
 
 /* The process behind this owner word is gone. A word that nobody can have written counts as dead. */

@@ -9,12 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 
 CLEANUP_POINTER(struct table, table_free);
 
-enum { OPEN_TRIES = 20 }; /* each one lost to a process that was faster */
+enum {
+	OPEN_TRIES = 20, /* each one lost to a process that was faster */
+	OPEN_WAIT_US = 1000,
+};
 
 static int
 table_new(struct table **ret, const struct table_options *options)
@@ -72,8 +76,11 @@ table_open(struct table **ret, const struct table_options *options)
 	if (r < 0)
 		return r;
 	r = -EAGAIN;
-	for (int try = 0; try < OPEN_TRIES && r == -EAGAIN; try++)
+	for (int try = 0; try < OPEN_TRIES && r == -EAGAIN; try++) {
+		if (try > 1)
+			usleep(OPEN_WAIT_US); /* for one who holds the registry right now */
 		r = open_once(&t->segment, t);
+	}
 	if (r < 0)
 		return r;
 	*ret = t;
@@ -203,6 +210,8 @@ table_register(struct table *t, enum table_role role, const char *name, const ch
 	snprintf(t->name, sizeof(t->name), "%s", name);
 	snprintf(t->listen, sizeof(t->listen), "%s", listen ? listen : "");
 	r = table_guarded(t, register_body, &call);
+	if (r == -EFAULT)
+		registry_leave(&t->segment);
 	if (r == 0) {
 		t->role = role;
 		t->is_registered = true;
@@ -259,6 +268,7 @@ table_refresh(struct table *t)
 {
 	const struct table_options options = {t->shm, t->clients, t->long_clients, t->ttl_ns};
 	CLEANUP(table_freep) struct table *fresh = NULL;
+	CLEANUP(table_freep) struct table *private = NULL;
 	int r, fault;
 
 	if (!t->shm[0] || (!t->is_lost && segment_follow(&t->segment, t->shm) == 0))
@@ -270,14 +280,14 @@ table_refresh(struct table *t)
 		(void)segment_remove_same(t->shm, &t->segment);
 		fault = table_open(&fresh, &options);
 	}
-	if (fault == 0) {
+	if (fault == 0)
 		fault = move_to(t, fresh);
-		return fault < 0 ? fault : TABLE_E_MOVED;
-	}
+	if (fault == 0)
+		return TABLE_E_MOVED;
 	if (t->is_lost && !t->readonly) {
-		r = table_open_private(&fresh, &options);
+		r = table_open_private(&private, &options);
 		if (r == 0)
-			r = move_to(t, fresh);
+			r = move_to(t, private);
 		if (r < 0)
 			return r;
 	}
