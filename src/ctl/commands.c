@@ -1,0 +1,12 @@
+/*
+ * The commands there are, in the order in which --help tells them.
+ */
+#include "ctl/ctl.h"
+
+extern const struct command command_status, command_members, command_fixes, command_watch, command_iamat,
+	command_whatsat, command_places_query, command_places_import, command_config;
+
+const struct command *const commands[] = {
+	&command_status,  &command_members,	 &command_fixes,	 &command_watch,  &command_iamat,
+	&command_whatsat, &command_places_query, &command_places_import, &command_config, NULL,
+};
