@@ -24,11 +24,11 @@
 const struct conf_setting conf_settings[CONF_ID_COUNT] = {
 #define CONF(section_, name_, field_, type_, def_, min_, max_, when_, help_) \
 	[CONF_ID_##field_] = {                                               \
-		.name = name_,                                               \
-		.default_text = def_,                                        \
-		.help = help_,                                               \
-		.min = min_,                                                 \
-		.max = max_,                                                 \
+		.name = (name_),                                             \
+		.default_text = (def_),                                      \
+		.help = (help_),                                             \
+		.min = (min_),                                               \
+		.max = (max_),                                               \
 		.offset = offsetof(struct conf, field_),                     \
 		.section = CONF_SECTION_##section_,                          \
 		.type = CONF_TYPE_##type_,                                   \

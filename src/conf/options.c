@@ -252,8 +252,8 @@ void
 options_done(struct options *o)
 {
 	for (size_t i = 0; i < o->set_count; i++) {
-		free((char *)(uintptr_t)o->sets[i].key);
-		free((char *)(uintptr_t)o->sets[i].option);
+		free((char *)o->sets[i].key);
+		free((char *)o->sets[i].option);
 	}
 	free(o->sets);
 	memset(o, 0, sizeof(*o));

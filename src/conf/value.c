@@ -137,7 +137,7 @@ format_number(const struct unit *units, int64_t value, char out[32])
 	const struct unit *u = units;
 
 	if (value == 0)
-		return strcpy(out, "0");
+		u = no_units; /* "0", whatever the unit */
 	while (value % u->factor != 0 && u[1].name)
 		u++;
 	snprintf(out, 32, "%" PRId64 "%s", value / u->factor, u->name);
@@ -176,7 +176,7 @@ static int
 parse_number(const struct conf_setting *s, struct text t, int64_t *ret, char why[VALUE_WHY_MAX])
 {
 	const struct unit *units = units_of(s->type);
-	char min[32], max[32], expected[128];
+	char min[32], max[32], expected[160];
 	int64_t value;
 
 	snprintf(expected, sizeof(expected), "expected %s from %s to %s%s",
@@ -217,7 +217,7 @@ is_shm_name(struct text t)
 		return false;
 	for (size_t i = 1; i < t.len; i++)
 		if (!text_is_digit(t.at[i]) && !(t.at[i] >= 'a' && t.at[i] <= 'z') &&
-		    !(t.at[i] >= 'A' && t.at[i] <= 'Z') && !memchr("-_.", t.at[i], 3))
+		    !(t.at[i] >= 'A' && t.at[i] <= 'Z') && t.at[i] != '-' && t.at[i] != '_' && t.at[i] != '.')
 			return false;
 	return true;
 }
@@ -371,7 +371,7 @@ value_is_list(const struct conf_setting *s)
 int
 value_parse(const struct conf_setting *s, struct text t, void *field, char why[VALUE_WHY_MAX])
 {
-	int64_t number;
+	int64_t number = 0;
 	int r;
 
 	switch (s->type) {
@@ -462,7 +462,9 @@ value_equal(const struct conf_setting *s, const void *a, const void *b)
 {
 	CLEANUP(buffer_done) struct buffer text_a = {.max = 1 << 20}, text_b = {.max = 1 << 20};
 
-	return value_format(s, a, &text_a) == 0 && value_format(s, b, &text_b) == 0 &&
+	if (value_format(s, a, &text_a) != 0 || value_format(s, b, &text_b) != 0 || text_a.len != text_b.len)
+		return false;
+	return text_a.len == 0 ||
 	       text_equal((struct text){text_a.bytes, text_a.len}, (struct text){text_b.bytes, text_b.len});
 }
 

@@ -122,7 +122,7 @@ test_defaults(void **state)
 	assert_string_equal(conf.shm, "/herd");
 	assert_int_equal(conf.table_clients, 65536);
 	assert_int_equal(conf.table_long_clients, 0);
-	assert_int_equal(conf.fix_ttl_ns, 7 * 86400 * CLOCK_SECOND_NS);
+	assert_int_equal(conf.fix_ttl_ns, INT64_C(7) * 86400 * CLOCK_SECOND_NS);
 	assert_int_equal(conf.log_level, LOG_INFO);
 	assert_int_equal(conf.listen.count, 0);
 	assert_int_equal(conf.udp.count, 0);
@@ -245,12 +245,13 @@ test_many_errors(void **state)
 {
 	CLEANUP(cleanup_free) char *text = malloc(400000);
 	CLEANUP(conf_done) struct conf conf = {0};
+	const char unknown[4] = {'[', 'x', ']', '\n'};
 	size_t lines = 0;
 
 	(void)state;
 	assert_non_null(text);
 	for (size_t i = 0; i < 100000; i++)
-		memcpy(text + 4 * i, "[x]\n", 4);
+		memcpy(text + 4 * i, unknown, sizeof(unknown));
 	assert_int_equal(load_text(&conf, (struct text){text, 400000}, NULL), CONF_E_INVALID);
 	for (const char *c = said; (c = strchr(c, '\n')) != NULL; c++)
 		lines++;
@@ -543,7 +544,7 @@ test_reload(void **state)
 
 /* --- files ---------------------------------------------------------------------------------------- */
 
-static char folder[] = "/tmp/herd-conf-XXXXXX";
+static char folder[sizeof("/tmp/herd-conf-XXXXXX")];
 
 static const char *
 in_folder(const char *name)
@@ -579,7 +580,7 @@ static int
 make_folder(void **state)
 {
 	(void)state;
-	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	memcpy(folder, "/tmp/herd-conf-XXXXXX", sizeof(folder));
 	return !mkdtemp(folder);
 }
 

@@ -216,7 +216,7 @@ struct journal {
 static void
 journal_open(struct journal *j)
 {
-	strcpy(j->folder, "/tmp/herd-log-XXXXXX");
+	memcpy(j->folder, "/tmp/herd-log-XXXXXX", sizeof("/tmp/herd-log-XXXXXX"));
 	assert_non_null(mkdtemp(j->folder));
 	j->at.sun_family = AF_UNIX;
 	snprintf(j->at.sun_path, sizeof(j->at.sun_path), "%s/socket", j->folder);

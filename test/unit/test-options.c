@@ -39,7 +39,7 @@ parse(struct options *ret, const struct options_program *p, char *const *argv)
 	out_text[0] = err_text[0] = '\0';
 	while (argv[argc])
 		argc++;
-	r = options_parse(ret, p, argc, (char **)(uintptr_t)argv, out, err);
+	r = options_parse(ret, p, argc, (char **)argv, out, err);
 	fclose(out);
 	fclose(err);
 	return r;
