@@ -1,0 +1,422 @@
+"""Starts real herds and talks to them: what every integration test stands on.
+
+A herd here has its own directory, its own shared memory (the pid is in its
+name) and listens where the kernel finds a free port, so that any number of
+copies of the suite run side by side. Every wait has a condition and an end.
+"""
+
+import ctypes
+import fcntl
+import itertools
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+BUILD = os.path.realpath(os.environ.get("HERD_BUILD", "build"))
+LIMIT = 60.0	# the longest wait for anything that should happen at once
+
+SANITIZED = False	# is this build under AddressSanitizer?
+REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+numbers = itertools.count(1)
+
+
+def program(name):
+	return os.path.join(BUILD, name)
+
+
+def find_sanitizer():
+	global SANITIZED
+	with open(program("herd-member"), "rb") as file:
+		SANITIZED = b"__asan_init" in file.read()
+
+
+def fresh(prefix="client"):
+	"""A client id that nobody used before."""
+	return ("%s-%d-%d" % (prefix, os.getpid(), next(numbers))).encode()
+
+
+def until(condition, what, limit=LIMIT, pause=0.005):
+	"""Waits for a condition; returns what it returned."""
+	end = time.monotonic() + limit
+	while True:
+		value = condition()
+		if value:
+			return value
+		assert time.monotonic() < end, "not within %g s: %s" % (limit, what)
+		time.sleep(pause)
+
+
+# --- processes ------------------------------------------------------------
+
+class Process:
+	"""One program of a herd. Its log is a file; its death is noticed."""
+
+	def __init__(self, name, argv, folder, env=None, files=None, memory=None, pass_fds=()):
+		self.name = name
+		self.log = os.path.join(folder, "%s-%d.log" % (name, next(numbers)))
+		self.expected_death = False
+		parent = os.getpid()
+
+		def in_child():
+			libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)	# nothing outlives a killed test run
+			if os.getppid() != parent:
+				os._exit(1)
+			if files:
+				resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+			if memory:
+				resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+
+		with open(self.log, "wb") as out:
+			self.popen = subprocess.Popen(argv, cwd=folder, env=dict(os.environ, **(env or {})),
+				stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+				preexec_fn=in_child, pass_fds=pass_fds)
+		self.pid = self.popen.pid
+
+	def text(self):
+		with open(self.log, "rb") as file:
+			return file.read().decode("utf-8", "replace")
+
+	def alive(self):
+		return self.popen.poll() is None
+
+	def check(self):
+		"""It lives unless a test ended it, and no sanitizer objected."""
+		text = self.text()
+		assert not REPORT.search(text), "%s: %s" % (self.name, text[-4000:])
+		assert self.alive() or self.expected_death, "%s died with %s: %s" % (
+			self.name, self.popen.returncode, text[-4000:])
+
+	def wait_log(self, pattern, limit=LIMIT, count=1):
+		"""Waits until the log holds the pattern so many times; returns the last match."""
+		def found():
+			matches = list(re.finditer(pattern, self.text(), re.MULTILINE))
+			if len(matches) >= count:
+				return matches[-1]
+			assert self.alive(), "%s died with %s waiting for %r: %s" % (
+				self.name, self.popen.returncode, pattern, self.text()[-4000:])
+			return None
+		return until(found, "%r in the log of %s:\n%s" % (pattern, self.name, self.text()[-2000:]), limit)
+
+	def signal(self, number):
+		os.kill(self.pid, number)
+
+	def wait(self, limit=LIMIT):
+		self.expected_death = True
+		return self.popen.wait(limit)
+
+	def stop(self, limit=LIMIT):
+		"""SIGTERM; a clean stop is exit status 0."""
+		if self.alive():
+			self.expected_death = True
+			self.signal(signal.SIGTERM)
+			status = self.wait(limit)
+			assert status == 0, "%s stopped with %s: %s" % (self.name, status, self.text()[-4000:])
+
+	def kill(self):
+		"""kill -9."""
+		self.expected_death = True
+		self.signal(signal.SIGKILL)
+		self.popen.wait(LIMIT)
+
+	def end(self):
+		"""Whatever state it is in: gone afterwards."""
+		if self.alive():
+			self.popen.send_signal(signal.SIGCONT)
+			self.popen.kill()
+			self.popen.wait(LIMIT)
+
+	# What /proc knows about it.
+
+	def cpu_s(self):
+		with open("/proc/%d/stat" % self.pid, encoding="ascii") as file:
+			fields = file.read().rsplit(")", 1)[1].split()
+		return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+	def rss_kb(self):
+		"""What it holds for itself: the shared table does not count."""
+		with open("/proc/%d/status" % self.pid, encoding="ascii") as file:
+			return int(re.search(r"RssAnon:\s*(\d+)", file.read()).group(1))
+
+	def descriptors(self):
+		return len(os.listdir("/proc/%d/fd" % self.pid))
+
+
+class Member(Process):
+	"""A herd-member; knows where it listens once it is ready."""
+
+	def ready(self):
+		self.wait_log(r"Member '%s' is ready" % re.escape(self.name))
+		text = self.text()
+		self.tcp = [address(a) for a in re.findall(r"Listening on tcp (\S+)", text)]
+		self.udp = [address(a) for a in re.findall(r"Listening on udp (\S+)", text)]
+		self.unix = re.findall(r"Listening on unix (\S+)", text)
+		return self
+
+	def client(self, **options):
+		return Client(self.tcp[0] if self.tcp else self.unix[0], **options)
+
+
+def address(text):
+	host, port = text.rsplit(":", 1)
+	return host.strip("[]"), int(port)
+
+
+class Herd:
+	"""A helper and members around one shared memory segment."""
+
+	def __init__(self, folder):
+		self.folder = str(folder)
+		self.shm = "/herd-test-%d-%d" % (os.getpid(), next(numbers))
+		self.segment = "/dev/shm" + self.shm
+		self.config = os.path.join(self.folder, "herd.conf")
+		self.processes = []
+		self.places = os.path.join(self.folder, "places.herd")	# not there: the built-in ones answer
+		self.settings = {"places.file": self.places}
+		self.configure("")
+
+	def configure(self, text):
+		with open(self.config, "w", encoding="utf-8") as file:
+			file.write(text)
+
+	def options(self, settings=None):
+		options = ["--config", self.config, "--shm", self.shm]
+		for key, value in dict(self.settings, **(settings or {})).items():
+			options += ["--set", "%s=%s" % (key, value)]
+		return options
+
+	def member(self, name, listen=("127.0.0.1:0",), udp=(), unix=(), settings=None, ready=True, argv=(), **process):
+		"""A member, up and ready unless told otherwise."""
+		command = list(argv) + [program("herd-member"), "--name", name] + self.options(settings)
+		for option, values in (("--listen", listen), ("--udp", udp), ("--unix", unix)):
+			for value in values:
+				command += [option, value]
+		member = Member(name, command, self.folder, **process)
+		self.processes.append(member)
+		return member.ready() if ready else member
+
+	def flood(self, settings=None, ready=True, **process):
+		flood = Process("flood", [program("herd-flood")] + self.options(settings), self.folder, **process)
+		self.processes.append(flood)
+		if ready:
+			flood.wait_log("Helper is ready")
+		return flood
+
+	def ctl(self, *words, limit=LIMIT, status=0, **run):
+		"""herdctl with this herd's options; returns its standard output."""
+		done = subprocess.run([program("herdctl"), "--config", self.config, "--shm", self.shm] + list(words),
+			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False, **run)
+		assert done.returncode == status, (words, done)
+		return done.stdout.decode("utf-8", "surrogateescape")
+
+	def check(self):
+		for process in self.processes:
+			process.check()
+
+	def stop(self):
+		"""Members first, then the helper; every one of them must stop cleanly."""
+		try:
+			self.check()
+			for process in self.processes:
+				if process.alive():
+					process.signal(signal.SIGCONT)
+			for process in sorted(self.processes, key=lambda p: p.name == "flood"):
+				process.stop()
+			self.check()
+		finally:
+			for process in self.processes:
+				process.end()
+			if os.path.lexists(self.segment):
+				os.unlink(self.segment)
+
+
+# --- clients --------------------------------------------------------------
+
+class Closed(Exception):
+	"""The other end closed the connection before what was waited for."""
+
+
+class Client:
+	"""A client of the line protocol over TCP or a unix stream socket."""
+
+	def __init__(self, where, limit=LIMIT, receive_buffer=None):
+		family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET6 if ":" in where[0] else socket.AF_INET
+		self.socket = socket.socket(family, socket.SOCK_STREAM)
+		self.socket.settimeout(limit)
+		if receive_buffer:
+			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+		self.socket.connect(where)
+		if family != socket.AF_UNIX:
+			self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+		self.rest = b""
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *exception):
+		self.close()
+
+	def close(self):
+		self.socket.close()
+
+	def reset(self):
+		"""Closes with a TCP reset."""
+		self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		self.socket.close()
+
+	def send(self, data):
+		self.socket.sendall(data)
+
+	def half_close(self):
+		self.socket.shutdown(socket.SHUT_WR)
+
+	def more(self):
+		data = self.socket.recv(1 << 16)
+		if not data:
+			raise Closed(self.rest)
+		self.rest += data
+
+	def take(self, count):
+		while len(self.rest) < count:
+			self.more()
+		taken, self.rest = self.rest[:count], self.rest[count:]
+		return taken
+
+	def until(self, mark):
+		"""Everything up to and with the mark."""
+		start = 0
+		while True:
+			at = self.rest.find(mark, start)
+			if at >= 0:
+				return self.take(at + len(mark))
+			start = max(0, len(self.rest) - len(mark) + 1)
+			self.more()
+
+	def line(self):
+		return self.until(b"\n")
+
+	def end(self):
+		"""Everything until the other end closes."""
+		try:
+			while True:
+				self.more()
+		except Closed:
+			rest, self.rest = self.rest, b""
+			return rest
+
+	def ask(self, command):
+		"""One command of one reply line."""
+		self.send(command + b"\n")
+		return self.line()
+
+	def exactly(self, data):
+		"""Sends bytes; everything that came back for them, and nothing that did not: a
+		sentinel command after them shows where their replies end."""
+		sentinel = b"sentinel-" + fresh()
+		self.send(data + sentinel + b"\n")
+		return self.until(b"? " + sentinel + b"\n")[:-len(sentinel) - 3]
+
+	def iamat(self, client, location=b"+34.068930-118.445127", at=None):
+		"""Tells a fix; the AT line taken apart, checked."""
+		at = now_text() if at is None else at
+		before = time.time_ns()
+		line = self.ask(b"IAMAT %s %s %s" % (client, location, at))
+		reply = At(line)
+		assert (reply.client, reply.location, reply.time) == (client, location, at), line
+		assert before <= reply.receipt_ns <= time.time_ns(), line
+		return reply
+
+	def whatsat(self, client, radius=b"10", bound=b"5"):
+		"""Asks; (AT line, JSON bytes), or None for the reply to an invalid command."""
+		command = b"WHATSAT %s %s %s" % (client, radius, bound)
+		self.send(command + b"\n")
+		first = self.line()
+		if first == b"? " + command + b"\n":
+			return None
+		assert first.startswith(b"AT "), first
+		return first, self.until(b"\n\n")
+
+	def held(self, client):
+		"""The AT line the herd holds of a client; None when it holds none."""
+		reply = self.whatsat(client, b"1", b"0")
+		return reply and reply[0]
+
+
+class At:
+	"""An AT line taken apart, byte for byte."""
+
+	SHAPE = re.compile(rb"AT ([A-Za-z0-9._-]{1,23}) ([+-])(0|[1-9][0-9]*)\.([0-9]{9}) "
+		rb"([^\0\t-\r ]{1,255}) ([-+0-9./]+) ([0-9.]+)\n")
+
+	def __init__(self, line):
+		found = self.SHAPE.fullmatch(line)
+		assert found, line
+		self.line = line
+		self.server, sign, seconds, nanoseconds, self.client, self.location, self.time = found.groups()
+		self.skew_ns = int(seconds) * 10**9 + int(nanoseconds)
+		if sign == b"-":
+			assert self.skew_ns != 0, line	# zero is +
+			self.skew_ns = -self.skew_ns
+		self.receipt_ns = time_ns(self.time) + self.skew_ns
+
+
+def time_ns(text):
+	"""A client's time in nanoseconds, exactly."""
+	seconds, point, fraction = text.partition(b".")
+	return int(seconds) * 10**9 + int((fraction + b"0" * 9)[:9])
+
+
+def time_text(ns):
+	return b"%d.%09d" % divmod(ns, 10**9)
+
+
+def now_text(ahead_s=0):
+	return time_text(time.time_ns() + int(ahead_s * 10**9))
+
+
+class Datagrams:
+	"""A client over UDP."""
+
+	def __init__(self, where, limit=LIMIT):
+		self.socket = socket.socket(socket.AF_INET6 if ":" in where[0] else socket.AF_INET, socket.SOCK_DGRAM)
+		self.socket.settimeout(limit)
+		self.socket.connect(where)
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *exception):
+		self.socket.close()
+
+	def send(self, data):
+		self.socket.send(data)
+
+	def receive(self):
+		return self.socket.recv(1 << 16)
+
+
+class Turn:
+	"""Lets a member's loop turn: after turn() it has read what was sent before, because a
+	single-threaded loop that has twice answered somebody else has been through all that was ready."""
+
+	def __init__(self, member):
+		self.client = member.client()
+
+	def turn(self):
+		for _ in range(2):
+			assert self.client.ask(b"turn") == b"? turn\n"
+
+	def close(self):
+		self.client.close()
+
+
+def unread(client):
+	"""Bytes that arrived at a client and were not read yet."""
+	return struct.unpack("i", fcntl.ioctl(client.socket, 0x541B, b"\0" * 4))[0]	# FIONREAD
