@@ -91,20 +91,41 @@ open_places(const struct ctl *ctl, struct places **ret, const char **ret_source)
 	return 0;
 }
 
+enum { TYPES_MAX = PLACES_TEXT_MAX / 2 + 1 };
+
+/* "park,tourist_attraction" taken apart in place; the first is what it is. */
+static size_t
+split_types(char *bytes, struct text types, const char *ret[TYPES_MAX])
+{
+	size_t count = 0;
+	char *type;
+
+	snprintf(bytes, PLACES_TEXT_MAX + 1, "%.*s", (int)types.len, types.at);
+	while ((type = strsep(&bytes, ",")))
+		if (*type && count < TYPES_MAX)
+			ret[count++] = type;
+	return count;
+}
+
 static void
 show_place(struct writer *w, const struct place *p)
 {
+	const char *types[TYPES_MAX];
+	char bytes[PLACES_TEXT_MAX + 1];
+	size_t count = split_types(bytes, p->types, types);
+
 	writer_object_begin(w, NULL);
 	writer_style(w, WRITER_STRONG);
 	writer_text(w, "name", p->name);
-	writer_text(w, "types", p->types);
-	writer_real(w, "distance_m", p->distance_m, 0);
+	writer_string(w, "type", count ? types[0] : "");
+	writer_real(w, "distance_m", p->distance_m, 1);
 	writer_real(w, "latitude", p->lat_e7 / 1e7, 7);
 	writer_real(w, "longitude", p->lon_e7 / 1e7, 7);
 	writer_count(w, "prominence", p->prominence);
 	writer_text(w, "vicinity", p->vicinity);
 	writer_details(w, true);
 	writer_text(w, "place_id", p->id);
+	writer_strings(w, "types", types, count);
 	writer_details(w, false);
 	writer_object_end(w);
 }
