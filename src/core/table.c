@@ -56,25 +56,22 @@ key_way(const struct table_key *key)
 	return (unsigned int)(key_tag(key) % SEGMENT_WAYS);
 }
 
-void
-table_key_make(const struct table *t, struct text id, struct table_key *ret)
+struct prefetch_call {
+	const struct segment *s;
+	struct table_key *keys;
+	size_t count;
+};
+
+/* always_inline: gcc takes a function that only prefetches for one without effect, and drops the call. */
+static inline __attribute__((always_inline)) void
+prefetch_control(const struct segment *s, const struct table_key *key, int i)
 {
-	const struct segment *s = &t->segment;
+	const char *line = (const char *)segment_bucket(s, key_class(s, key->id), key->bucket[i]);
 
-	const char *line;
-
-	key_derive(s, id, ret);
-	line = (const char *)segment_bucket(s, key_class(s, id), ret->bucket[0]);
 	__builtin_prefetch(line);
 	__builtin_prefetch(line + 64);
 }
 
-struct prefetch_call {
-	const struct segment *s;
-	struct table_key *key;
-};
-
-/* always_inline: gcc takes a function that only prefetches for one without effect, and drops the call. */
 static inline __attribute__((always_inline)) void
 prefetch_slot(const struct segment *s, const struct table_key *key, int i, unsigned int way)
 {
@@ -84,35 +81,55 @@ prefetch_slot(const struct segment *s, const struct table_key *key, int i, unsig
 	__builtin_prefetch(slot + 64, 1);
 }
 
+void
+table_key_make(const struct table *t, struct text id, struct table_key *ret)
+{
+	const struct segment *s = &t->segment;
+
+	key_derive(s, id, ret);
+	prefetch_control(s, ret, 0);
+}
+
+/* Looks for the key's tag in its i-th bucket and fetches the slot that has it. */
+static bool
+prefetch_bucket(const struct segment *s, struct table_key *key, int i)
+{
+	const _Atomic uint64_t *line = segment_bucket(s, key_class(s, key->id), key->bucket[i]);
+	const uint64_t wanted = CTL_USED | key_tag(key);
+
+	for (unsigned int way = 0; way < SEGMENT_WAYS; way++) {
+		/* Relaxed: only a guess at what will be read. */
+		uint64_t ctl = atomic_load_explicit(&line[1 + way], memory_order_relaxed);
+
+		if ((ctl & (CTL_USED | CTL_TAG)) == wanted) {
+			prefetch_slot(s, key, i, way);
+			key->guess = (uint8_t)(1 + (unsigned int)i * SEGMENT_WAYS + way);
+			return true;
+		}
+	}
+	return false;
+}
+
 static int
 prefetch_body(void *arg)
 {
 	const struct prefetch_call *call = arg;
-	const struct segment *s = call->s;
-	struct table_key *key = call->key;
-	const uint64_t wanted = CTL_USED | key_tag(key);
+	struct table_key *end = call->keys + call->count;
 
-	for (int i = 0; i < 2; i++) {
-		const _Atomic uint64_t *line = segment_bucket(s, key_class(s, key->id), key->bucket[i]);
-
-		for (unsigned int way = 0; way < SEGMENT_WAYS; way++) {
-			/* Relaxed: only a guess at what will be read. */
-			uint64_t ctl = atomic_load_explicit(&line[1 + way], memory_order_relaxed);
-
-			if ((ctl & (CTL_USED | CTL_TAG)) != wanted)
-				continue;
-			prefetch_slot(s, key, i, way);
-			key->guess = (uint8_t)(1 + (unsigned int)i * SEGMENT_WAYS + way);
-			return 0;
-		}
-	}
+	/* Two rounds, so that nobody waits for the second bucket's line while the others could go on. */
+	for (struct table_key *key = call->keys; key < end; key++)
+		if (key->id.len && !prefetch_bucket(call->s, key, 0))
+			prefetch_control(call->s, key, 1);
+	for (struct table_key *key = call->keys; key < end; key++)
+		if (key->id.len && !key->guess)
+			prefetch_bucket(call->s, key, 1);
 	return 0;
 }
 
 void
-table_key_prefetch(struct table *t, struct table_key *key)
+table_prefetch(struct table *t, struct table_key *keys, size_t count)
 {
-	struct prefetch_call call = {&t->segment, key};
+	struct prefetch_call call = {&t->segment, keys, count};
 
 	(void)table_guarded(t, prefetch_body, &call);
 }

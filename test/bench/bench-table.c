@@ -133,8 +133,7 @@ bench_upsert_batch(struct bench *b, unsigned int first, unsigned int count)
 	for (unsigned int at = first; at < first + count; at += BENCH_BATCH) {
 		for (unsigned int i = 0; i < BENCH_BATCH; i++)
 			table_key_make(b->table, b->ids[at + i], &key[i]);
-		for (unsigned int i = 0; i < BENCH_BATCH; i++)
-			table_key_prefetch(b->table, &key[i]);
+		table_prefetch(b->table, key, BENCH_BATCH);
 		for (unsigned int i = 0; i < BENCH_BATCH; i++)
 			b->wrong += table_put(b->table, &key[i], &b->report[at + i]) != 0;
 	}
@@ -149,8 +148,7 @@ bench_read_batch(struct bench *b, unsigned int first, unsigned int count)
 	for (unsigned int at = first; at < first + count; at += BENCH_BATCH) {
 		for (unsigned int i = 0; i < BENCH_BATCH; i++)
 			table_key_make(b->table, b->ids[at + i], &key[i]);
-		for (unsigned int i = 0; i < BENCH_BATCH; i++)
-			table_key_prefetch(b->table, &key[i]);
+		table_prefetch(b->table, key, BENCH_BATCH);
 		for (unsigned int i = 0; i < BENCH_BATCH; i++)
 			b->wrong += table_find(b->table, &key[i], b->time_ns, &fix) != 0;
 	}

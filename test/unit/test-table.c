@@ -791,13 +791,13 @@ test_prefetch(void **state)
 		struct text id = help_id(bytes, i, i % 5 ? 20 : 70);
 
 		table_key_make(f->t, id, &key);
-		table_key_prefetch(f->t, &key); /* of one that is not there */
+		table_prefetch(f->t, &key, 1); /* of one that is not there */
 		assert_int_equal(table_find(f->t, &key, 0, &have), TABLE_E_UNKNOWN);
 		help_fix(&fix, id, 1, 0);
 		assert_int_equal(help_put(f->t, &fix), 0);
 		assert_int_equal(table_find(f->t, &key, 0, &have), 0); /* though prefetched before */
 		table_key_make(f->t, id, &key);
-		table_key_prefetch(f->t, &key);
+		table_prefetch(f->t, &key, 1);
 		assert_int_equal(table_find(f->t, &key, 0, &have), 0);
 		assert_true(help_same(&fix, &have));
 	}

@@ -1,0 +1,19 @@
+#ifndef MEMBER_DOOR_H
+#define MEMBER_DOOR_H
+/*
+ * Door: a socket that clients come to. Stream sockets make sessions; datagrams
+ * are answered on the spot.
+ */
+#include "member/member.h"
+
+/* Takes over the socket, and closes it on failure. -ENOMEM. */
+int door_new(struct door **ret, struct member *m, const struct listen_socket *socket);
+struct door *door_free(struct door *door);
+
+/* "tcp 127.0.0.1:12000" */
+const char *door_text(const struct door *door);
+
+/* Where a client of this host connects to; false: not a stream socket. */
+bool door_reach(const struct door *door, char out[LISTEN_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,486 @@
+/*
+ * Member: putting the parts together, following what changes while it runs
+ * (settings, the table's segment), taking it apart again.
+ */
+#include "member/member.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/log.h"
+#include "herd/events.h"
+#include "member/answer.h"
+#include "member/door.h"
+#include "member/session.h"
+#include "places/embedded.h"
+
+enum {
+	TICK_MS = 250,	/* deadlines */
+	RETRY_MS = 5,	/* fixes that wait for a place in the table */
+	FOLLOW_MS = 1000, /* is the table's name still ours? */
+	DATAGRAM_ROOM = 65536,
+	LONG_SHARE = 32, /* one long id for so many short ones, unless set */
+	LONG_LEAST = 64,
+};
+
+/* --- counting -------------------------------------------------------------- */
+
+void
+member_publish_counts(struct member *m)
+{
+	for (int i = 0; i < TABLE_COUNTER_COUNT; i++) {
+		if (m->count[i] == 0)
+			continue;
+		table_count(m->table, (enum table_counter)i, m->count[i]);
+		m->count[i] = 0;
+	}
+}
+
+/* --- settings ---------------------------------------------------------------- */
+
+static struct source_options source_options_of(struct member *m);
+
+/* Room for the longest piece of a line and one recv behind it; never shrinks. */
+static int
+member_make_input(struct member *m)
+{
+	uint32_t line_room = m->conf.line_max > m->line_room ? m->conf.line_max : m->line_room;
+	uint32_t work_room = m->conf.work_max > m->work_room ? m->conf.work_max : m->work_room;
+	size_t size = (size_t)line_room + 2 + work_room;
+	struct session *s;
+	char *input;
+
+	if (size < DATAGRAM_ROOM)
+		size = DATAGRAM_ROOM;
+	if (size > m->input_size) {
+		input = realloc(m->input, size);
+		if (!input)
+			return -ENOMEM;
+		m->input = input;
+		m->input_size = size;
+	}
+	m->line_room = line_room;
+	m->work_room = work_room;
+	TAILQ_FOREACH (s, &m->sessions, in_member)
+		s->in.max = m->input_size;
+	return 0;
+}
+
+static void
+member_apply(struct member *m)
+{
+	struct source_options source = source_options_of(m);
+	int r;
+
+	log_set_level(m->conf.log_level);
+	table_set_ttl(m->table, m->conf.fix_ttl_ns);
+	r = source_reload(m->source, &source);
+	if (r < 0)
+		log_error_r(r, "Cannot change the source of places, keeping the old one");
+}
+
+static void
+member_on_reload(void *arg)
+{
+	struct member *m = arg;
+	struct conf_source source = options_source(m->options, m->name);
+	struct conf_changes changes;
+	int r;
+
+	r = conf_reload(&m->conf, &source, &changes);
+	if (r == 0)
+		r = member_make_input(m);
+	if (r != 0) {
+		log_event(LOG_ERR, MSG_SETTINGS_REFUSED, LOG_NO_FIELDS,
+			  "Did not reload the settings, the old ones stay: %s",
+			  r > 0 ? "see above" : strerror(-r));
+		return;
+	}
+	member_apply(m);
+	for (int i = 0; i < CONF_ID_COUNT; i++)
+		if (changes.needs_restart[i])
+			log_notice("Setting '%s' takes effect at the next start", conf_settings[i].name);
+	log_event(LOG_NOTICE, MSG_SETTINGS_LOADED, LOG_FIELDS("HERD_CHANGED=%u", changes.changed_count),
+		  "Reloaded the settings, %u changed", changes.changed_count);
+}
+
+/* --- places --------------------------------------------------------------------- */
+
+static void
+member_on_places(void *arg, enum source_event event, const char *text)
+{
+	(void)arg;
+	if (event == SOURCE_BAD_FILE)
+		log_event(LOG_ERR, MSG_PLACES_REFUSED, LOG_NO_FIELDS, "%s", text);
+	else
+		log_event(LOG_INFO, MSG_PLACES_LOADED, LOG_NO_FIELDS, "%s", text);
+}
+
+static struct source_options
+source_options_of(struct member *m)
+{
+	return (struct source_options){
+		.provider = "local",
+		.file = m->conf.places_file,
+		.rank = m->conf.places_rank == CONF_RANK_DISTANCE ? PLACES_DISTANCE : PLACES_PROMINENCE,
+		.built_in = places_embedded(),
+		.noticed = member_on_places,
+		.noticed_arg = m,
+	};
+}
+
+/* --- the table -------------------------------------------------------------------- */
+
+/* Says it once when the table is or is no longer this process's own. */
+static void
+member_tell_degraded(struct member *m, int fault)
+{
+	bool degraded = table_is_private(m->table);
+
+	if (degraded && !m->degraded)
+		log_event(LOG_ERR, MSG_TABLE_LOST, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
+			  "Cannot use the shared table '%s': %s; going on with a table of my own, which no "
+			  "other member sees, and trying again every second",
+			  m->conf.shm, strerror(-fault));
+	if (!degraded && m->degraded)
+		log_event(LOG_NOTICE, MSG_TABLE_RECOVERED, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
+			  "The shared table '%s' is usable again; my fixes are in it", m->conf.shm);
+	m->degraded = degraded;
+}
+
+static void
+member_follow_table(struct member *m)
+{
+	static struct log_limit limit = LOG_LIMIT("the table's name", 1, 60);
+	int r = table_refresh(m->table);
+
+	if (r == TABLE_E_MOVED && !m->degraded)
+		log_event(LOG_NOTICE, MSG_TABLE_REPLACED, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
+			  "The shared table '%s' was removed or damaged; moved to another one with its fixes",
+			  m->conf.shm);
+	if (r < 0 && !table_is_private(m->table) && log_limit_allow(&limit, clock_monotonic_ns()))
+		log_warning("The name '%s' leads to no table (%s); keeping the one I have", m->conf.shm,
+			    strerror(-r));
+	member_tell_degraded(m, r);
+	m->followed_ns = clock_monotonic_ns();
+}
+
+void
+member_table_lost(struct member *m)
+{
+	member_follow_table(m);
+}
+
+static struct table_options
+table_options_of(const struct conf *conf)
+{
+	uint32_t share = conf->table_clients / LONG_SHARE;
+
+	return (struct table_options){
+		.name = conf->shm,
+		.clients = conf->table_clients,
+		.long_clients = conf->table_long_clients ? conf->table_long_clients
+				: share > LONG_LEAST	 ? share
+							 : LONG_LEAST,
+		.ttl_ns = conf->fix_ttl_ns,
+	};
+}
+
+static int
+member_register(struct member *m)
+{
+	char reach[LISTEN_TEXT_MAX] = "";
+	int r;
+
+	for (size_t i = 0; i < m->door_count && !reach[0]; i++)
+		if (!door_reach(m->doors[i], reach))
+			reach[0] = '\0';
+	r = table_register(m->table, TABLE_MEMBER, m->name, reach);
+	if (r == TABLE_E_NAME_TAKEN)
+		log_event(LOG_ERR, MSG_NAME_TAKEN, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
+			  "A member called '%s' runs already on '%s'; give this one another --name", m->name,
+			  m->conf.shm);
+	else if (r < 0)
+		log_error_r(r, "Cannot register as '%s' in '%s'", m->name, m->conf.shm);
+	return r;
+}
+
+static int
+member_open_table(struct member *m)
+{
+	const struct table_options options = table_options_of(&m->conf);
+	struct table_info info;
+	int r, fault;
+
+	fault = table_open(&m->table, &options);
+	if (fault < 0) {
+		r = table_open_private(&m->table, &options);
+		if (r < 0)
+			return log_error_r(r, "Cannot make a table");
+		member_tell_degraded(m, fault);
+	}
+	r = member_register(m);
+	if (r == 0 && table_info(m->table, &info) == 0 && info.clients != options.clients)
+		log_notice("The table '%s' has room for %u clients, not for table-clients = %u, until it is "
+			   "made anew",
+			   m->conf.shm, info.clients, options.clients);
+	return r;
+}
+
+/* --- doors ------------------------------------------------------------------------- */
+
+static int
+member_add_door(struct member *m, const struct listen_socket *socket)
+{
+	int r;
+
+	if (m->door_count == MEMBER_DOORS_MAX)
+		return -E2BIG;
+	r = door_new(&m->doors[m->door_count], m, socket);
+	if (r < 0)
+		return log_error_r(r, "Cannot serve %s", socket->text);
+	log_info("Listening on %s", door_text(m->doors[m->door_count]));
+	m->door_count++;
+	return 0;
+}
+
+static int
+member_adopt_doors(struct member *m, size_t count, char **names)
+{
+	struct listen_socket socket;
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = listen_adopt(&socket, i, names, count);
+		if (r == LISTEN_E_FOREIGN) {
+			log_warning("The service manager passed a socket '%s' that is nothing of mine, ignoring",
+				    names ? names[i] : "?");
+			r = 0;
+			continue;
+		}
+		r = r < 0 ? log_error_r(r, "Cannot take over a socket") : member_add_door(m, &socket);
+	}
+	return r;
+}
+
+static int
+member_bind_addresses(struct member *m, const struct conf_addresses *addresses,
+		      int (*bind_one)(struct listen_socket *ret, const struct address *address))
+{
+	for (size_t i = 0; i < addresses->count; i++) {
+		struct listen_socket socket;
+		char text[ADDRESS_TEXT_MAX];
+		int r = bind_one(&socket, &addresses->at[i]);
+
+		if (r < 0)
+			return log_error_r(r, "Cannot listen on %s",
+					   address_format((struct sockaddr *)&addresses->at[i].socket, text));
+		r = member_add_door(m, &socket);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int
+member_bind_doors(struct member *m)
+{
+	int r = member_bind_addresses(m, &m->conf.listen, listen_tcp);
+
+	if (r == 0)
+		r = member_bind_addresses(m, &m->conf.udp, listen_udp);
+	for (size_t i = 0; i < m->conf.unix_paths.count && r == 0; i++) {
+		struct listen_socket socket;
+
+		r = listen_unix(&socket, m->conf.unix_paths.at[i]);
+		r = r < 0 ? log_error_r(r, "Cannot listen on unix %s", m->conf.unix_paths.at[i])
+			  : member_add_door(m, &socket);
+	}
+	return r;
+}
+
+/* Sockets that a service manager passes take the place of those that the settings name. */
+static int
+member_open_doors(struct member *m)
+{
+	char **names = NULL;
+	int count = sd_listen_fds_with_names(1, &names);
+	int r;
+
+	if (count < 0)
+		return log_error_r(count, "Cannot read what sockets were passed");
+	r = count > 0 ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
+	for (int i = 0; names && i < count; i++)
+		free(names[i]);
+	free(names);
+	if (r == 0 && m->door_count == 0) {
+		log_error("Nothing to listen on: give --listen ADDR:PORT, or `listen =` in [member %s]", m->name);
+		r = -EDESTADDRREQ;
+	}
+	return r;
+}
+
+/* --- time ------------------------------------------------------------------------------ */
+
+static void
+member_on_tick(void *arg)
+{
+	struct member *m = arg;
+	struct session *s, *next;
+
+	m->now_ns = clock_monotonic_ns();
+	for (s = TAILQ_FIRST(&m->sessions); s; s = next) {
+		next = TAILQ_NEXT(s, in_member);
+		session_check_deadlines(s);
+	}
+	if (m->now_ns - m->followed_ns >= FOLLOW_MS * CLOCK_MSEC_NS)
+		member_follow_table(m);
+	member_publish_counts(m);
+}
+
+void
+member_retry_soon(struct member *m)
+{
+	const struct timeval wait = {.tv_usec = RETRY_MS * 1000};
+
+	if (!evtimer_pending(m->retry, NULL))
+		evtimer_add(m->retry, &wait);
+}
+
+static void
+member_on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct member *m = arg;
+
+	(void)fd;
+	(void)what;
+	assert(m->magic == MEMBER_MAGIC);
+	answer_retry_stores(m);
+	if (!TAILQ_EMPTY(&m->waiting_store))
+		member_retry_soon(m);
+	member_publish_counts(m);
+}
+
+static void
+member_on_stop(void *arg)
+{
+	struct member *m = arg;
+
+	loop_stop(m->loop);
+}
+
+static int
+member_start_timers(struct member *m)
+{
+	int r;
+
+	r = loop_signal_new(&m->on_term, m->loop, SIGTERM, member_on_stop, m);
+	if (r == 0)
+		r = loop_signal_new(&m->on_int, m->loop, SIGINT, member_on_stop, m);
+	if (r == 0)
+		r = loop_signal_new(&m->on_hup, m->loop, SIGHUP, member_on_reload, m);
+	if (r == 0)
+		r = loop_timer_new(&m->tick, m->loop, TICK_MS * CLOCK_MSEC_NS, member_on_tick, m);
+	m->retry = evtimer_new(loop_base(m->loop), member_on_retry, m);
+	if (!m->retry)
+		r = -ENOMEM;
+	return r < 0 ? log_error_r(r, "Cannot set up timers and signals") : 0;
+}
+
+/* --- coming and going --------------------------------------------------------------------- */
+
+static int
+member_set_up(struct member *m)
+{
+	struct source_options source = source_options_of(m);
+	int r;
+
+	r = loop_new(&m->loop);
+	if (r < 0)
+		return log_error_r(r, "Cannot make an event loop");
+	m->output.max = 2 * MEMBER_ANSWER_MAX;
+	r = member_make_input(m);
+	if (r < 0)
+		return log_error_r(r, "Cannot make buffers");
+	r = member_start_timers(m);
+	if (r < 0)
+		return r;
+	r = member_open_doors(m);
+	if (r < 0)
+		return r;
+	r = member_open_table(m);
+	if (r != 0)
+		return r;
+	r = source_new(&m->source, loop_base(m->loop), &source);
+	return r < 0 ? log_error_r(r, "Cannot set up the source of places") : 0;
+}
+
+int
+member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name)
+{
+	CLEANUP(member_freep) struct member *m = calloc(1, sizeof(*m));
+	int r;
+
+	if (!m)
+		return log_error_r(-ENOMEM, "Cannot make a member");
+	m->magic = MEMBER_MAGIC;
+	m->options = options;
+	m->conf = *conf;
+	*conf = (struct conf){0};
+	m->name = name;
+	m->server = text_of(name);
+	m->now_ns = clock_monotonic_ns();
+	TAILQ_INIT(&m->sessions);
+	TAILQ_INIT(&m->waiting_store);
+	r = member_set_up(m);
+	if (r != 0)
+		return r;
+	*ret = m;
+	m = NULL;
+	return 0;
+}
+
+struct member *
+member_free(struct member *m)
+{
+	if (!m)
+		return NULL;
+	while (!TAILQ_EMPTY(&m->sessions))
+		session_free(TAILQ_FIRST(&m->sessions));
+	while (m->door_count > 0)
+		door_free(m->doors[--m->door_count]);
+	source_free(m->source);
+	if (m->table)
+		member_publish_counts(m);
+	table_free(m->table);
+	loop_timer_free(m->tick);
+	if (m->retry)
+		event_free(m->retry);
+	loop_signal_free(m->on_hup);
+	loop_signal_free(m->on_int);
+	loop_signal_free(m->on_term);
+	loop_free(m->loop);
+	free(m->spare_reply);
+	buffer_done(&m->output);
+	free(m->input);
+	conf_done(&m->conf);
+	m->magic = 0;
+	free(m);
+	return NULL;
+}
+
+int
+member_run(struct member *m)
+{
+	int r;
+
+	log_event(LOG_INFO, MSG_MEMBER_READY, LOG_FIELDS("HERD_SHM=%s", m->conf.shm), "Member '%s' is ready",
+		  m->name);
+	(void)sd_notify(0, "READY=1");
+	r = loop_run(m->loop);
+	(void)sd_notify(0, "STOPPING=1");
+	return r < 0 ? log_error_r(r, "The event loop failed") : 0;
+}

@@ -1,0 +1,87 @@
+#ifndef MEMBER_MEMBER_H
+#define MEMBER_MEMBER_H
+/*
+ * Member: one server of the herd. What all of its connections share.
+ */
+#include <event2/event.h>
+#include <sys/queue.h>
+
+#include "base/buffer.h"
+#include "conf/conf.h"
+#include "conf/options.h"
+#include "core/table.h"
+#include "net/listen.h"
+#include "net/loop.h"
+#include "places/source.h"
+
+struct session;
+struct door;
+struct reply;
+
+TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(reply_list, reply);
+
+enum {
+	MEMBER_MAGIC = 0x6d656d62,    /* "memb" */
+	MEMBER_DOORS_MAX = 192,	      /* sockets clients may come to */
+	MEMBER_ANSWER_MAX = 64 << 10, /* one reply, the longest WHATSAT included */
+};
+
+struct member {
+	uint32_t magic;
+	const struct options *options; /* not owned: for reloading */
+	struct conf conf;
+	const char *name;	       /* not owned */
+	struct text server;	       /* the same, as AT lines carry it */
+
+	struct loop *loop;
+	struct loop_signal *on_term, *on_int, *on_hup;
+	struct loop_timer *tick;
+	struct event *retry; /* pending while a fix waits for a place in the table */
+	struct table *table;
+	bool degraded; /* logged as such: the table is private */
+	struct source *source;
+
+	struct door *doors[MEMBER_DOORS_MAX]; /* owned */
+	size_t door_count;
+	struct session_list sessions; /* owned */
+	uint32_t session_count;
+	struct reply_list waiting_store; /* fixes that a stopped process keeps out of the table */
+	struct reply *spare_reply;	 /* owned; NULL or unused */
+
+	/* One input and one output buffer serve every connection: they stay in the cache. A
+	   connection keeps only what a turn leaves over. */
+	char *input; /* owned */
+	size_t input_size; /* a piece of a line, then one recv */
+	uint32_t line_room, work_room; /* the greatest line-max and work-max that there were */
+	struct buffer output;
+
+	int64_t now_ns;	     /* monotonic, of the last tick */
+	int64_t followed_ns; /* when the table's name was last followed */
+	int64_t count[TABLE_COUNTER_COUNT]; /* since they were last handed to the table */
+};
+
+/* Takes the settings over; options and name outlive the member. Whatever is not 0 has been logged. */
+int member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name);
+struct member *member_free(struct member *m);
+CLEANUP_POINTER(struct member, member_free);
+
+/* Serves until told to stop. */
+int member_run(struct member *m);
+
+/* The table's pages went away under us: go on with another one. Keys made before are void. */
+void member_table_lost(struct member *m);
+
+/* A fix waits for a place in the table: try again soon. */
+void member_retry_soon(struct member *m);
+
+static inline void
+member_count(struct member *m, enum table_counter which, int64_t add)
+{
+	m->count[which] += add;
+}
+
+/* Hands what was counted to the table: once per wake-up. */
+void member_publish_counts(struct member *m);
+
+#endif

@@ -1,0 +1,512 @@
+/*
+ * Session: read much, answer it all, send once.
+ *
+ * A turn takes at most work-max bytes from one client. When the client does
+ * not take its replies, or has enough lookups under way, its commands wait in
+ * `in` and nothing more is read: the kernel tells it to slow down.
+ */
+#include "member/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "herd/events.h"
+
+enum {
+	SESSION_MAGIC = 0x73657373, /* "sess" */
+};
+
+static struct session *
+session_check(void *arg)
+{
+	struct session *s = arg;
+
+	assert(s->magic == SESSION_MAGIC);
+	return s;
+}
+
+static int
+session_fd(const struct session *s)
+{
+	return event_get_fd(&s->readable);
+}
+
+/* --- the end ---------------------------------------------------------------- */
+
+void
+session_free(struct session *s)
+{
+	struct member *m = s->member;
+	int fd = session_fd(s);
+	struct reply *reply;
+
+	while ((reply = TAILQ_FIRST(&s->queue))) {
+		TAILQ_REMOVE(&s->queue, reply, in_order);
+		reply_free(reply);
+	}
+	event_del(&s->readable);
+	event_del(&s->writable);
+	close(fd);
+	buffer_done(&s->in);
+	buffer_done(&s->out);
+	TAILQ_REMOVE(&m->sessions, s, in_member);
+	m->session_count--;
+	member_count(m, TABLE_COUNTER_connections, -1);
+	s->magic = 0;
+	free(s);
+}
+
+static void
+session_drop(struct session *s, const char *why)
+{
+	static struct log_limit limit = LOG_LIMIT("connections dropped", 10, 10);
+
+	member_count(s->member, TABLE_COUNTER_dropped, 1);
+	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, s->member->now_ns))
+		log_event(LOG_INFO, MSG_CONNECTION_DROPPED, LOG_FIELDS("HERD_REASON=%s", why),
+			  "Dropped a connection: %s", why);
+	session_free(s);
+}
+
+/* --- out --------------------------------------------------------------------- */
+
+/* 0, -EAGAIN: the client does not take it now; other negative errno: it is gone. */
+static int
+send_some(int fd, const char *bytes, size_t len, size_t *ret_sent)
+{
+	size_t sent = 0;
+	int r = 0;
+
+	while (sent < len && r == 0) {
+		ssize_t n = send(fd, bytes + sent, len - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n >= 0)
+			sent += (size_t)n;
+		else if (errno != EINTR)
+			r = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	}
+	*ret_sent = sent;
+	return r;
+}
+
+static int
+session_flush(struct session *s)
+{
+	size_t sent;
+	int r;
+
+	if (s->out.len == 0)
+		return 0;
+	r = send_some(session_fd(s), s->out.bytes, s->out.len, &sent);
+	if (sent > 0)
+		s->sent_ns = s->member->now_ns;
+	buffer_consume(&s->out, sent);
+	if (s->out.len == 0)
+		buffer_done(&s->out);
+	return r == -EAGAIN ? 0 : r;
+}
+
+/* Sends what stands in the shared output; what the client does not take becomes the session's own. */
+static int
+session_send_output(struct session *s)
+{
+	struct buffer *output = &s->member->output;
+	size_t sent = 0;
+	int r = 0;
+
+	if (output->len == 0)
+		return 0;
+	if (s->out.len == 0)
+		r = send_some(session_fd(s), output->bytes, output->len, &sent);
+	if (r == 0 && sent == output->len) {
+		output->len = 0;
+		return 0;
+	}
+	if (s->out.len == 0)
+		s->sent_ns = s->member->now_ns;
+	if (r == 0 || r == -EAGAIN)
+		r = buffer_append(&s->out, (struct text){output->bytes + sent, output->len - sent});
+	output->len = 0;
+	return r < 0 ? r : 0;
+}
+
+static bool
+session_is_full(const struct session *s)
+{
+	return s->out.len + s->queued >= s->member->conf.unsent_max ||
+	       s->pending >= s->member->conf.lookups_max;
+}
+
+/* --- replies that wait --------------------------------------------------------- */
+
+static int session_work(struct session *s);
+static void session_settle(struct session *s, int r);
+
+/* Moves what is ready at the head of the queue to `out`. */
+static int
+queue_drain(struct session *s)
+{
+	struct reply *reply;
+	int r = 0;
+
+	while (r == 0 && (reply = TAILQ_FIRST(&s->queue)) && reply->state == REPLY_READY) {
+		if (s->out.len == 0)
+			s->sent_ns = s->member->now_ns;
+		r = buffer_append(&s->out, (struct text){reply->bytes.bytes, reply->bytes.len});
+		TAILQ_REMOVE(&s->queue, reply, in_order);
+		s->queued -= reply->bytes.len;
+		reply_free(reply);
+	}
+	return r;
+}
+
+static void
+on_reply_ready(struct reply *reply, void *owner)
+{
+	struct session *s = session_check(owner);
+	int r;
+
+	s->pending--;
+	s->queued += reply->bytes.len;
+	if (reply->bytes.len == 0) {
+		session_drop(s, "no memory for a reply");
+		return;
+	}
+	r = queue_drain(s);
+	if (r == 0)
+		r = session_flush(s);
+	if (r == 0)
+		r = session_work(s);
+	session_settle(s, r);
+}
+
+static void
+queue_add(struct session *s, struct reply *reply)
+{
+	reply->ready = on_reply_ready;
+	reply->owner = s;
+	s->pending++;
+	TAILQ_INSERT_TAIL(&s->queue, reply, in_order);
+}
+
+/* Where the next ready reply goes: behind those that wait, or straight out. */
+static struct buffer *
+session_target(struct session *s)
+{
+	struct reply *last = TAILQ_LAST(&s->queue, reply_list);
+
+	if (!last)
+		return &s->member->output;
+	if (last->state == REPLY_READY)
+		return &last->bytes;
+	last = reply_new(s->member);
+	if (!last)
+		return NULL;
+	TAILQ_INSERT_TAIL(&s->queue, last, in_order);
+	return &last->bytes;
+}
+
+/* --- in ------------------------------------------------------------------------- */
+
+/* A batch, and how many bytes of input each of its lines took. */
+struct session_batch {
+	struct answer_batch answer;
+	size_t used[ANSWER_BATCH];
+};
+
+static void
+text_drop(struct text *t, size_t n)
+{
+	*t = (struct text){t->at + n, t->len - n};
+}
+
+/* Goes on skipping a line that was too long. */
+static void
+session_skip(struct session *s, struct text *in)
+{
+	const char *end;
+
+	if (!s->skipping || in->len == 0)
+		return;
+	end = memchr(in->at, '\n', in->len);
+	s->skipping = !end;
+	text_drop(in, end ? (size_t)(end - in->at) + 1 : in->len);
+}
+
+/* Takes one line off the front of *in into the batch; false: there is only a piece of one. */
+static bool
+batch_take(struct session *s, struct session_batch *batch, struct text *in)
+{
+	const size_t line_max = s->member->conf.line_max;
+	const char *end = in->len ? memchr(in->at, '\n', in->len) : NULL;
+	size_t len = end ? (size_t)(end - in->at) : in->len;
+	size_t used = end ? len + 1 : len;
+
+	/* The byte past line-max may still turn out to belong to a CR LF. */
+	if (!end && (len <= line_max || (len == line_max + 1 && in->at[line_max] == '\r')))
+		return false;
+	if (end && len > 0 && in->at[len - 1] == '\r')
+		len--;
+	batch->used[batch->answer.count] = used;
+	answer_read(s->member, &batch->answer, (struct text){in->at, len});
+	s->skipping = !end;
+	text_drop(in, used);
+	return true;
+}
+
+/* One reply of the batch, to wherever it belongs. */
+static int
+batch_give(struct session *s, struct answer_batch *batch, size_t index, int64_t rx_ns)
+{
+	struct buffer *target = session_target(s);
+	struct reply *pending = NULL;
+	size_t before;
+	int r;
+
+	if (!target)
+		return -ENOMEM;
+	before = target->len;
+	r = answer_give(s->member, batch, index, rx_ns, target, &pending);
+	if (r == ANSWER_E_PENDING) {
+		queue_add(s, pending);
+		return 0;
+	}
+	if (r == 0 && target != &s->member->output)
+		s->queued += target->len - before;
+	return r;
+}
+
+/* Makes room in the shared output before a reply might not fit. */
+static int
+output_make_room(struct session *s)
+{
+	const struct buffer *output = &s->member->output;
+
+	return output->max - output->len < MEMBER_ANSWER_MAX ? session_send_output(s) : 0;
+}
+
+/*
+ * Answers the lines at the front of *in, as far as the client can take the
+ * replies; leaves in *in what remains.
+ */
+static int
+session_answer(struct session *s, struct text *in)
+{
+	struct session_batch batch;
+	int64_t rx_ns = 0;
+	int r;
+
+	while (!session_is_full(s)) {
+		struct text rest;
+
+		session_skip(s, in);
+		rest = *in;
+		batch.answer.count = 0;
+		while (batch.answer.count < ANSWER_BATCH && !s->skipping && batch_take(s, &batch, &rest))
+			;
+		if (batch.answer.count == 0)
+			return 0;
+		if (batch.answer.count > 1)
+			answer_prefetch(s->member, &batch.answer);
+		if (rx_ns == 0)
+			rx_ns = clock_now_ns();
+		for (size_t i = 0; i < batch.answer.count; i++) {
+			r = output_make_room(s);
+			if (r < 0)
+				return r;
+			if (session_is_full(s)) {
+				s->skipping = false; /* what was read ahead will be read again */
+				return 0;
+			}
+			r = batch_give(s, &batch.answer, i, rx_ns);
+			if (r < 0)
+				return r;
+			text_drop(in, batch.used[i]);
+		}
+	}
+	return 0;
+}
+
+/* A last line without LF counts when the client sends no more. */
+static int
+session_answer_last(struct session *s, struct text *in)
+{
+	struct answer_batch batch = {.count = 0};
+	int r;
+
+	if (!s->ended || s->skipping || in->len == 0 || session_is_full(s))
+		return 0;
+	r = output_make_room(s);
+	if (r < 0 || session_is_full(s))
+		return r;
+	answer_read(s->member, &batch, *in);
+	r = batch_give(s, &batch, 0, clock_now_ns());
+	text_drop(in, in->len);
+	return r;
+}
+
+/* Keeps what a turn did not answer. in points into s->in or into the shared input. */
+static int
+session_keep(struct session *s, struct text in, size_t before)
+{
+	bool own = s->in.bytes && in.at >= s->in.bytes && in.at <= s->in.bytes + s->in.len;
+	bool unfinished = (in.len > 0 || s->skipping) && !session_is_full(s);
+	int r = 0;
+
+	if (!unfinished)
+		s->line_since_ns = 0;
+	else if (in.len < before || s->line_since_ns == 0) /* another line than the last time */
+		s->line_since_ns = s->member->now_ns;
+	if (own) {
+		buffer_consume(&s->in, s->in.len - in.len);
+	} else {
+		s->in.len = 0;
+		if (in.len > 0)
+			r = buffer_append(&s->in, in);
+	}
+	if (s->in.len == 0 && s->in.size > 0)
+		buffer_done(&s->in);
+	return r;
+}
+
+/* Answers what there is and sends the replies. */
+static int
+session_turn(struct session *s, struct text in)
+{
+	size_t before = in.len;
+	bool skipped = s->skipping;
+	int r;
+
+	r = session_answer(s, &in);
+	if (r == 0)
+		r = session_answer_last(s, &in);
+	if (r == 0)
+		r = session_send_output(s);
+	s->member->output.len = 0;
+	if (r == 0)
+		r = session_keep(s, in, skipped && s->skipping ? in.len : before);
+	return r;
+}
+
+/* Goes on with commands that had to wait. */
+static int
+session_work(struct session *s)
+{
+	return session_turn(s, (struct text){s->in.bytes, s->in.len});
+}
+
+static int
+session_read(struct session *s)
+{
+	struct member *m = s->member;
+	size_t kept = s->in.len;
+	ssize_t n;
+
+	assert(kept + m->conf.work_max <= m->input_size);
+	n = recv(session_fd(s), m->input + kept, m->conf.work_max, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
+	s->ended = n == 0;
+	if (kept > 0)
+		memcpy(m->input, s->in.bytes, kept);
+	return session_turn(s, (struct text){m->input, kept + (size_t)n});
+}
+
+/* --- events ------------------------------------------------------------------------ */
+
+static void
+set_interest(struct event *event, bool *on, bool wanted)
+{
+	if (wanted != *on)
+		*on = (wanted ? event_add(event, NULL) : event_del(event)) == 0 ? wanted : *on;
+}
+
+static void
+session_arm(struct session *s)
+{
+	set_interest(&s->readable, &s->reading, !s->ended && !session_is_full(s));
+	set_interest(&s->writable, &s->writing, s->out.len > 0);
+}
+
+/* After a turn: ends it, or waits for what comes next. */
+static void
+session_settle(struct session *s, int r)
+{
+	struct member *m = s->member;
+
+	if (r < 0)
+		session_drop(s, r == -ECONNRESET || r == -EPIPE ? "closed by the client" : strerror(-r));
+	else if (s->ended && s->in.len == 0 && s->out.len == 0 && TAILQ_EMPTY(&s->queue))
+		session_free(s);
+	else
+		session_arm(s);
+	member_publish_counts(m);
+}
+
+static void
+session_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = session_check(arg);
+
+	(void)fd;
+	(void)what;
+	session_settle(s, session_read(s));
+}
+
+static void
+session_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct session *s = session_check(arg);
+	int r = session_flush(s);
+
+	(void)fd;
+	(void)what;
+	if (r == 0 && (s->in.len > 0 || s->ended))
+		r = session_work(s);
+	session_settle(s, r);
+}
+
+void
+session_check_deadlines(struct session *s)
+{
+	const struct member *m = s->member;
+
+	if (s->out.len > 0 && m->now_ns - s->sent_ns >= m->conf.send_timeout_ns)
+		session_drop(s, "its replies were not read in time");
+	else if (s->line_since_ns && m->now_ns - s->line_since_ns >= m->conf.line_timeout_ns)
+		session_drop(s, "a line was not finished in time");
+}
+
+/* --- the beginning -------------------------------------------------------------------- */
+
+int
+session_new(struct member *m, int fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s) {
+		close(fd);
+		return -ENOMEM;
+	}
+	s->magic = SESSION_MAGIC;
+	s->member = m;
+	s->in.max = m->input_size;
+	s->out.max = SIZE_MAX / 2; /* session_is_full() stops it long before */
+	TAILQ_INIT(&s->queue);
+	event_assign(&s->readable, loop_base(m->loop), fd, EV_READ | EV_PERSIST, session_on_readable, s);
+	event_assign(&s->writable, loop_base(m->loop), fd, EV_WRITE | EV_PERSIST, session_on_writable, s);
+	TAILQ_INSERT_TAIL(&m->sessions, s, in_member);
+	m->session_count++;
+	member_count(m, TABLE_COUNTER_connections, 1);
+	member_count(m, TABLE_COUNTER_accepted, 1);
+	session_arm(s);
+	if (!s->reading) {
+		session_drop(s, "the event loop has no room for it");
+		return -ENOMEM;
+	}
+	return 0;
+}

@@ -1,0 +1,38 @@
+#ifndef MEMBER_SESSION_H
+#define MEMBER_SESSION_H
+/*
+ * Session: one client on a stream socket. It owns the descriptor and whatever
+ * a turn left over: a piece of a line, commands that have to wait, replies
+ * that the client has not taken yet.
+ */
+#include <event2/event_struct.h>
+
+#include "member/answer.h"
+
+struct session {
+	uint32_t magic;
+	struct member *member;
+	TAILQ_ENTRY(session) in_member;
+	struct event readable, writable;
+	bool reading, writing; /* whether each of them is added */
+	bool skipping;	       /* inside a line that was too long */
+	bool ended;	       /* the client sends no more */
+	uint32_t pending;      /* replies in the queue that wait */
+	size_t queued;	       /* bytes of replies in the queue that are ready */
+	struct buffer in;      /* received, not answered yet */
+	struct buffer out;     /* replies, not sent yet */
+	struct reply_list queue; /* in command order, from the first one that waits on */
+	int64_t line_since_ns;	 /* the line at the front of `in` is unfinished since then; 0: none is */
+	int64_t sent_ns;	 /* when `out` last moved */
+};
+
+/* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */
+int session_new(struct member *m, int fd);
+
+/* Closes the connection and forgets its replies. */
+void session_free(struct session *s);
+
+/* Called about four times a second: drops it when one of its deadlines is over. */
+void session_check_deadlines(struct session *s);
+
+#endif

@@ -1,0 +1,215 @@
+/*
+ * Listen: what a socket must have before clients come. Nagle's delay is
+ * switched off on the listening socket, because accepted ones inherit it and
+ * so no connection pays a system call for it.
+ */
+#include "net/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+enum { LISTEN_BACKLOG = 4096 }; /* the kernel caps it at net.core.somaxconn */
+
+/* Where the socket really is: port 0 has become a number. */
+static void
+socket_name(struct listen_socket *l, const char *word)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	char address[ADDRESS_TEXT_MAX] = "?";
+
+	memset(&name, 0, sizeof(name));
+	if (getsockname(l->fd, (struct sockaddr *)&name, &len) == 0) {
+		if (name.ss_family == AF_UNIX) {
+			const struct sockaddr_un *un = (const struct sockaddr_un *)&name;
+
+			snprintf(l->text, sizeof(l->text), "unix %.*s", (int)sizeof(un->sun_path), un->sun_path);
+			return;
+		}
+		address_format((struct sockaddr *)&name, address);
+	}
+	snprintf(l->text, sizeof(l->text), "%s %s", word, address);
+}
+
+void
+listen_reach(const struct listen_socket *l, char out[LISTEN_TEXT_MAX])
+{
+	const char *where = strchr(l->text, ' ') + 1;
+	bool is_unix = strncmp(l->text, "unix ", 5) == 0;
+
+	snprintf(out, LISTEN_TEXT_MAX, "%s%s", is_unix ? "unix:" : "", where);
+}
+
+static int
+set_option(int fd, int level, int option)
+{
+	int on = 1;
+
+	return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static int
+inet_socket(const struct address *address, int type)
+{
+	CLEANUP(cleanup_close) int fd = -1;
+	int family = address->socket.ss_family;
+	int r = 0;
+
+	fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (family == AF_INET6)
+		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY);
+	if (r == 0 && type == SOCK_STREAM)
+		r = set_option(fd, SOL_SOCKET, SO_REUSEADDR);
+	if (r == 0 && bind(fd, (const struct sockaddr *)&address->socket, address->len) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	r = fd;
+	fd = -1;
+	return r;
+}
+
+int
+listen_tcp(struct listen_socket *ret, const struct address *address)
+{
+	struct listen_socket l = {.kind = LISTEN_STREAM};
+	int r;
+
+	l.fd = inet_socket(address, SOCK_STREAM);
+	if (l.fd < 0)
+		return l.fd;
+	r = set_option(l.fd, IPPROTO_TCP, TCP_NODELAY);
+	if (r == 0 && listen(l.fd, LISTEN_BACKLOG) < 0)
+		r = -errno;
+	if (r < 0) {
+		close(l.fd);
+		return r;
+	}
+	socket_name(&l, "tcp");
+	*ret = l;
+	return 0;
+}
+
+int
+listen_udp(struct listen_socket *ret, const struct address *address)
+{
+	struct listen_socket l = {.kind = LISTEN_DATAGRAM};
+
+	l.fd = inet_socket(address, SOCK_DGRAM);
+	if (l.fd < 0)
+		return l.fd;
+	socket_name(&l, "udp");
+	*ret = l;
+	return 0;
+}
+
+/* Somebody accepts connections there. */
+static bool
+unix_is_served(const struct sockaddr_un *name)
+{
+	CLEANUP(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	return fd < 0 || connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0 || errno == EAGAIN;
+}
+
+static int
+unix_bind(int fd, const struct sockaddr_un *name)
+{
+	struct stat st;
+
+	if (bind(fd, (const struct sockaddr *)name, sizeof(*name)) == 0)
+		return 0;
+	if (errno != EADDRINUSE || lstat(name->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
+	    unix_is_served(name))
+		return -EADDRINUSE;
+	if (unlink(name->sun_path) < 0 || bind(fd, (const struct sockaddr *)name, sizeof(*name)) < 0)
+		return -errno;
+	return 0;
+}
+
+int
+listen_unix(struct listen_socket *ret, const char *path)
+{
+	struct listen_socket l = {.kind = LISTEN_STREAM};
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int r;
+
+	if (!path[0] || strlen(path) >= sizeof(name.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(name.sun_path, path, strlen(path) + 1);
+	l.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (l.fd < 0)
+		return -errno;
+	l.unlink_path = strdup(path);
+	r = l.unlink_path ? unix_bind(l.fd, &name) : -ENOMEM;
+	if (r == 0 && listen(l.fd, LISTEN_BACKLOG) < 0)
+		r = -errno;
+	if (r < 0) {
+		free(l.unlink_path);
+		close(l.fd);
+		return r;
+	}
+	socket_name(&l, "unix");
+	*ret = l;
+	return 0;
+}
+
+/* "unknown" is what systemd calls a socket that has no name. */
+static bool
+name_fits(const char *name, const char *wanted)
+{
+	return !name || strcmp(name, wanted) == 0 || strcmp(name, "unknown") == 0;
+}
+
+int
+listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count)
+{
+	struct listen_socket l = {0};
+	const char *name = names ? names[index] : NULL;
+	int r;
+
+	if (index >= count)
+		return -ENOENT;
+	l.fd = SD_LISTEN_FDS_START + (int)index;
+	if (sd_is_socket(l.fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && name_fits(name, "line"))
+		l.kind = LISTEN_STREAM;
+	else if ((sd_is_socket(l.fd, AF_INET, SOCK_DGRAM, -1) > 0 ||
+		  sd_is_socket(l.fd, AF_INET6, SOCK_DGRAM, -1) > 0) &&
+		 name_fits(name, "udp"))
+		l.kind = LISTEN_DATAGRAM;
+	else
+		return LISTEN_E_FOREIGN;
+	r = fcntl(l.fd, F_GETFL);
+	if (r < 0 || fcntl(l.fd, F_SETFL, r | O_NONBLOCK) < 0)
+		return -errno;
+	if (l.kind == LISTEN_STREAM) /* fails on a Unix socket, which knows no Nagle */
+		(void)set_option(l.fd, IPPROTO_TCP, TCP_NODELAY);
+	socket_name(&l, l.kind == LISTEN_STREAM ? "tcp" : "udp");
+	*ret = l;
+	return 0;
+}
+
+void
+listen_done(struct listen_socket *l)
+{
+	if (l->fd >= 0)
+		close(l->fd);
+	if (l->unlink_path)
+		unlink(l->unlink_path);
+	free(l->unlink_path);
+	l->unlink_path = NULL;
+	l->fd = -1;
+}

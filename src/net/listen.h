@@ -1,0 +1,47 @@
+#ifndef NET_LISTEN_H
+#define NET_LISTEN_H
+/*
+ * Sockets that clients reach us on: bound by ourselves, or handed over by a
+ * service manager. All are non-blocking and close-on-exec.
+ */
+#include <stddef.h>
+
+#include "base/address.h"
+
+enum listen_kind {
+	LISTEN_STREAM,	 /* TCP or Unix stream, listening */
+	LISTEN_DATAGRAM, /* UDP */
+};
+
+enum { LISTEN_TEXT_MAX = 128 };
+
+struct listen_socket {
+	int fd;
+	enum listen_kind kind;
+	char text[LISTEN_TEXT_MAX]; /* "tcp 127.0.0.1:12000", "unix /run/herd/Alpha.sock" */
+	char *unlink_path;	    /* owned; a socket file of our own making, or NULL */
+};
+
+/* Negative errno, EADDRINUSE among them. */
+int listen_tcp(struct listen_socket *ret, const struct address *address);
+int listen_udp(struct listen_socket *ret, const struct address *address);
+
+/* Takes the place of a socket file that nobody listens on any more; -EADDRINUSE when somebody does. */
+int listen_unix(struct listen_socket *ret, const char *path);
+
+/* What a client on this host connects to: "127.0.0.1:12000", "unix:/run/herd/Alpha.sock". */
+void listen_reach(const struct listen_socket *l, char out[LISTEN_TEXT_MAX]);
+
+enum { LISTEN_E_FOREIGN = 1 };
+
+/*
+ * The index-th socket handed over (LISTEN_FDS). name is its FileDescriptorName: "line" or "udp"; any
+ * other name is foreign and left alone, unless there are no names at all: then the kind decides.
+ * LISTEN_E_FOREIGN: the name or the socket is nothing of ours. -ENOENT: past the last.
+ */
+int listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count);
+
+/* Closes it, removes a socket file of our own. */
+void listen_done(struct listen_socket *l);
+
+#endif
