@@ -1,0 +1,306 @@
+/*
+ * A session with a source of places that answers when the test says so:
+ * replies keep command order, lookups are bounded, and whoever goes away takes
+ * what it asked for along.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "member/session.h"
+
+enum { SLOW_MAX = 256 };
+
+/* The provider: keeps every request until answered. */
+struct slow {
+	struct source *source;
+	struct source_request *request[SLOW_MAX];
+	size_t count, cancelled;
+};
+
+static struct slow slow;
+
+static int
+slow_new(void **ret_state, struct source *s, struct event_base *base, const struct source_options *options)
+{
+	(void)base;
+	(void)options;
+	slow = (struct slow){.source = s};
+	*ret_state = &slow;
+	return 0;
+}
+
+static int
+slow_search(void *state, const struct source_query *query, struct buffer *out, struct source_request **ret)
+{
+	int r;
+
+	(void)state;
+	if (query->bound == 0) /* bound 0 is answered at once */
+		return buffer_append(out, TEXT("{}"));
+	assert_true(slow.count < SLOW_MAX);
+	r = source_request_new(ret, slow.source, query, NULL);
+	if (r < 0)
+		return r;
+	slow.request[slow.count++] = *ret;
+	return SOURCE_E_PENDING;
+}
+
+static void
+slow_cancel(void *state, struct source_request *request)
+{
+	(void)state;
+	for (size_t i = 0; i < slow.count; i++)
+		if (slow.request[i] == request)
+			slow.request[i] = NULL;
+	slow.cancelled++;
+}
+
+static int
+slow_reload(void *state, const struct source_options *options)
+{
+	(void)state;
+	(void)options;
+	return 0;
+}
+
+static void
+slow_free(void *state)
+{
+	(void)state;
+}
+
+static const struct source_provider slow_provider = {
+	.name = "slow",
+	.new = slow_new,
+	.search = slow_search,
+	.cancel = slow_cancel,
+	.reload = slow_reload,
+	.free = slow_free,
+};
+static const struct source_provider *const providers[] = {&slow_provider, NULL};
+
+static void
+slow_answer(size_t index)
+{
+	struct source_request *request = slow.request[index];
+	char json[32];
+
+	assert_non_null(request);
+	slow.request[index] = NULL;
+	snprintf(json, sizeof(json), "{\"n\":%zu}", index);
+	source_request_answer(request, text_of(json));
+}
+
+/* --- a member without doors ------------------------------------------------- */
+
+struct fixture {
+	struct member m;
+	char shm[64];
+	int client; /* the other end of the session */
+};
+
+static int
+setup(void **state)
+{
+	const struct source_options options = {.provider = "slow", .providers = providers};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct table_options table;
+	int pair[2];
+
+	assert_non_null(f);
+	snprintf(f->shm, sizeof(f->shm), "/herd-test-session-%d", (int)getpid());
+	table = (struct table_options){.name = f->shm, .clients = 64, .long_clients = 64};
+	f->m.magic = MEMBER_MAGIC;
+	f->m.name = "Alpha";
+	f->m.server = TEXT("Alpha");
+	f->m.conf.line_max = 4096;
+	f->m.conf.work_max = 16384;
+	f->m.conf.unsent_max = 65536;
+	f->m.conf.lookups_max = 8;
+	f->m.conf.send_timeout_ns = f->m.conf.line_timeout_ns = CLOCK_SECOND_NS;
+	f->m.input_size = 65536;
+	f->m.input = malloc(f->m.input_size);
+	f->m.output.max = 2 * MEMBER_ANSWER_MAX;
+	f->m.now_ns = 1;
+	TAILQ_INIT(&f->m.sessions);
+	TAILQ_INIT(&f->m.waiting_store);
+	assert_int_equal(loop_new(&f->m.loop), 0);
+	assert_int_equal(table_open(&f->m.table, &table), 0);
+	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
+	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &options), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+	f->client = pair[0];
+	assert_int_equal(session_new(&f->m, pair[1]), 0);
+	*state = f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	while (!TAILQ_EMPTY(&f->m.sessions))
+		session_free(TAILQ_FIRST(&f->m.sessions));
+	if (f->client >= 0)
+		close(f->client);
+	source_free(f->m.source);
+	table_free(f->m.table);
+	table_unlink(f->shm);
+	loop_free(f->m.loop);
+	free(f->m.spare_reply);
+	buffer_done(&f->m.output);
+	free(f->m.input);
+	free(f);
+	return 0;
+}
+
+static void
+turn(struct fixture *f)
+{
+	for (int i = 0; i < 10; i++)
+		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+}
+
+static void
+say(struct fixture *f, const char *text)
+{
+	assert_int_equal(write(f->client, text, strlen(text)), (ssize_t)strlen(text));
+	turn(f);
+}
+
+/* All that has been sent to the client by now; the skew of AT lines is left out. */
+static const char *
+heard(struct fixture *f)
+{
+	static char text[65536];
+	ssize_t n = read(f->client, text, sizeof(text) - 1);
+	char *at;
+
+	text[n < 0 ? 0 : n] = '\0';
+	while ((at = strstr(text, " +")) && strstr(at + 1, " "))
+		memmove(at, strchr(at + 1, ' '), strlen(strchr(at + 1, ' ')) + 1);
+	return text;
+}
+
+#define ME "IAMAT me +1+1 1\n"
+#define AT_ME "AT Alpha me 1\n"
+
+static void
+test_order(void **state)
+{
+	struct fixture *f = *state;
+
+	say(f, ME "WHATSAT me 1 1\nfoo\nWHATSAT me 1 2\nWHATSAT me 1 0\nbar\n");
+	assert_int_equal(slow.count, 2);
+	assert_string_equal(heard(f), "AT Alpha me 1\n");
+	slow_answer(1); /* the later one first: nothing may overtake the earlier one */
+	turn(f);
+	assert_string_equal(heard(f), "");
+	slow_answer(0);
+	turn(f);
+	assert_string_equal(heard(f), AT_ME "{\"n\":0}\n\n? foo\n" AT_ME "{\"n\":1}\n\n" AT_ME "{}\n\n? bar\n");
+}
+
+static void
+test_lookups_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+
+	say(f, ME);
+	(void)heard(f);
+	for (int i = 0; i < 20; i++)
+		say(f, "WHATSAT me 1 1\n");
+	assert_int_equal(slow.count, 8);
+	assert_false(TAILQ_FIRST(&f->m.sessions)->reading);
+	for (size_t i = 0; i < 20; i++) {
+		assert_true(slow.count > i);
+		slow_answer(i);
+		turn(f);
+		assert_non_null(strstr(heard(f), "\"n\""));
+	}
+	assert_true(TAILQ_FIRST(&f->m.sessions)->reading);
+	assert_int_equal(f->m.count[TABLE_COUNTER_lookups], 0);
+}
+
+static void
+test_client_goes_away(void **state)
+{
+	struct fixture *f = *state;
+
+	say(f, ME "WHATSAT me 1 1\nWHATSAT me 1 1\n");
+	close(f->client);
+	f->client = -1;
+	turn(f);
+	/* It sends no more, but its replies are still owed until sending fails. */
+	slow_answer(0);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+	assert_int_equal(slow.cancelled, 1);
+}
+
+static void
+test_half_close_waits_for_replies(void **state)
+{
+	struct fixture *f = *state;
+	char byte;
+
+	say(f, ME "WHATSAT me 1 1\nlast");
+	shutdown(f->client, SHUT_WR);
+	turn(f);
+	assert_string_equal(heard(f), "AT Alpha me 1\n");
+	slow_answer(0);
+	turn(f);
+	assert_string_equal(heard(f), AT_ME "{\"n\":0}\n\n? last\n");
+	assert_int_equal(read(f->client, &byte, 1), 0);
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
+static void
+test_skipping_while_waiting(void **state)
+{
+	struct fixture *f = *state;
+	char giant[6001];
+
+	memset(giant, 'x', sizeof(giant) - 1);
+	giant[sizeof(giant) - 1] = '\0';
+	say(f, ME);
+	(void)heard(f);
+	for (int i = 0; i < 8; i++)
+		say(f, "WHATSAT me 1 1\n");
+	say(f, giant); /* not read now: eight lookups are under way */
+	say(f, "\nWHATSAT me 1 0\n");
+	for (size_t i = 0; i < 8; i++) {
+		slow_answer(i);
+		turn(f);
+	}
+	const char *all = heard(f);
+	const char *refused = strstr(all, "? x");
+	assert_non_null(refused);
+	assert_int_equal(strcspn(refused, "\n"), 2 + 4096);
+	assert_string_equal(strchr(refused, '\n') + 1, AT_ME "{}\n\n");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lookups_are_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_client_goes_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_half_close_waits_for_replies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
