@@ -314,7 +314,7 @@ log_changes(const struct conf *conf, const struct conf_changes *changes)
 		CLEANUP(buffer_done) struct buffer value = {.max = 4096};
 
 		if (changes->needs_restart[id])
-			log_notice("Setting '%s' has changed: it takes effect with the next start",
+			log_notice("Setting '%s' has changed: it takes effect with a restart",
 				   conf_settings[id].name);
 		if (changes->changed[id] && conf_value_format(conf, id, &value) == 0)
 			log_info("Setting '%s' is now %.*s (%s)", conf_settings[id].name, (int)value.len,

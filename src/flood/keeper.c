@@ -151,7 +151,7 @@ say_rescued(struct keeper *k, uint64_t stolen, uint64_t damaged, int64_t now_ns)
 		log_event(LOG_NOTICE, MSG_TABLE_RESCUED,
 			  LOG_FIELDS("HERD_LOCKS=%llu", (unsigned long long)stolen, "HERD_FIXES=%llu",
 				     (unsigned long long)damaged),
-			  "Cleaned up after dead writers: took %" PRIu64 " locks, freed %" PRIu64
+			  "Cleaned up the table: took %" PRIu64 " locks from the dead, freed %" PRIu64
 			  " damaged fixes",
 			  stolen, damaged);
 }
