@@ -147,7 +147,8 @@ int table_merge(struct table *t, const struct herd_fix *fix);
 
 /* --- all clients ------------------------------------------------------ */
 
-/* Start with cursor 0. 0, TABLE_E_END. *ret_version changes whenever the fix does; NULL to skip. */
+/* Start with cursor 0. 0, TABLE_E_END. *ret_version changes whenever the fix does; NULL to skip. The
+   cursor counts slots: the fix is in number *cursor - 1 of slots + long_slots (table_info()). */
 int table_next(struct table *t, uint64_t *cursor, int64_t now_ns, struct herd_fix *ret_fix,
 	       uint64_t *ret_version);
 

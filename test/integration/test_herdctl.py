@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import re
-import resource
 import select
 import signal
 import socket
@@ -284,8 +283,6 @@ def test_status_degraded(table):
 
 
 def test_status_full(table):
-	table.fill("--role", "helper", "--name", "flood")
-	table.remove()
 	table.fill("--role", "member", "--name", "Alpha", "--clients", "64", "--long-clients", "64", "--count", "200")
 	table.fill("--role", "helper", "--name", "flood")
 	done = table.run("status", "--json")
