@@ -716,10 +716,18 @@ def test_import_progress_on_terminals(tmp_path):
 
 # --- the manual page --------------------------------------------------------
 
+TOP = os.environ.get("HERD_TOP") or os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
+
+
+def test_every_page_is_installed():
+	with open(os.path.join(TOP, "man", "man.am"), encoding="utf-8") as file:
+		named = re.findall(r"\bman/(\S+\.[1-8])\b", file.read())
+	assert sorted(named) == sorted(p for p in os.listdir(os.path.join(TOP, "man")) if re.search(r"\.[1-8]$", p))
+
+
 def test_manual_describes_exit_codes_and_commands():
 	"""test/check-docs compares the options."""
-	top = os.environ.get("HERD_TOP") or os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
-	with open(os.path.join(top, "man", "herdctl.1"), encoding="utf-8") as file:
+	with open(os.path.join(TOP, "man", "herdctl.1"), encoding="utf-8") as file:
 		page = file.read()
 	for command in COMMANDS:
 		assert re.search(r"^\.It Cm %s( |$)" % command, page, re.M), command
