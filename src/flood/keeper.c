@@ -22,10 +22,10 @@
 
 enum {
 	KEEPER_MAGIC = 0x4b454550, /* "KEEP" */
-	SLICE = 4096,		   /* slots looked at in one turn of the loop: under 1 ms */
+	SLICE = 4096,		   /* slots looked at in one turn of the loop: about 0.2 ms */
 };
 
-#define TURN_NS	  (50 * CLOCK_MSEC_NS) /* the steady pace: 80,000 slots a second */
+#define TURN_NS	  (20 * CLOCK_MSEC_NS) /* the steady pace: 200,000 slots a second */
 #define FOLLOW_NS CLOCK_SECOND_NS
 #define NAME	  "helper"
 
@@ -215,7 +215,8 @@ say_moved(struct keeper *k)
 			  "The table '%s' is back, with the fixes known here", k->shm);
 	else
 		log_event(LOG_NOTICE, MSG_TABLE_REPLACED, LOG_FIELDS("HERD_SHM=%s", k->shm),
-			  "The table '%s' was removed or replaced: moved to the new one, with all fixes",
+			  "The table '%s' was removed or replaced: moved to the new one, with the fixes that "
+			  "were left",
 			  k->shm);
 	k->lost = false;
 }

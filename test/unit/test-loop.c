@@ -1,0 +1,103 @@
+/* The event loop's wrapper: loop.c. */
+#include "unit.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "net/loop.h"
+
+struct counted {
+	struct loop *loop;
+	int turns, stop_at;
+};
+
+static void
+on_turn(void *arg)
+{
+	struct counted *c = arg;
+
+	if (++c->turns >= c->stop_at)
+		loop_stop(c->loop);
+}
+
+static void
+raise_hangup(void *arg)
+{
+	(void)arg;
+	assert_int_equal(raise(SIGHUP), 0);
+}
+
+static void
+test_timers(void **state)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	CLEANUP(loop_timer_freep) struct loop_timer *often = NULL, *seldom = NULL;
+	struct counted many = {.stop_at = 5}, none = {.stop_at = 1};
+	int64_t began_ns;
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	assert_non_null(loop_base(loop));
+	many.loop = none.loop = loop;
+	assert_int_equal(loop_timer_new(&often, loop, 3600 * CLOCK_SECOND_NS, on_turn, &many), 0);
+	assert_int_equal(loop_timer_new(&seldom, loop, 3600 * CLOCK_SECOND_NS, on_turn, &none), 0);
+	assert_int_equal(loop_timer_set(often, 10 * CLOCK_MSEC_NS), 0); /* not in an hour */
+	began_ns = clock_monotonic_ns();
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(many.turns, 5);
+	assert_int_equal(none.turns, 0);
+	assert_true(clock_monotonic_ns() - began_ns >= 40 * CLOCK_MSEC_NS);
+	assert_int_equal(loop_timer_set(often, 0), 0); /* 1 ms: not a busy loop */
+	began_ns = clock_monotonic_ns();
+	many.stop_at = 25;
+	assert_int_equal(loop_run(loop), 0);
+	assert_true(clock_monotonic_ns() - began_ns >= 10 * CLOCK_MSEC_NS);
+}
+
+static void
+test_signals(void **state)
+{
+	CLEANUP(loop_freep) struct loop *loop = NULL;
+	CLEANUP(loop_signal_freep) struct loop_signal *hangup = NULL;
+	CLEANUP(loop_timer_freep) struct loop_timer *timer = NULL;
+	struct counted hangups = {.stop_at = 3};
+	int end[2];
+
+	(void)state;
+	assert_int_equal(loop_new(&loop), 0);
+	hangups.loop = loop;
+	assert_int_equal(loop_signal_new(&hangup, loop, SIGHUP, on_turn, &hangups), 0);
+	assert_int_equal(raise(SIGHUP), 0); /* kept until the loop runs */
+	assert_int_equal(loop_timer_new(&timer, loop, CLOCK_MSEC_NS, raise_hangup, NULL), 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(hangups.turns, 3);
+
+	assert_int_equal(pipe(end), 0); /* SIGPIPE is an error code, not the end */
+	close(end[0]);
+	assert_int_equal(write(end[1], "x", 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(end[1]);
+}
+
+static void
+test_nothing_to_free(void **state)
+{
+	(void)state;
+	assert_null(loop_timer_free(NULL));
+	assert_null(loop_signal_free(NULL));
+	assert_null(loop_free(NULL));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_nothing_to_free),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
