@@ -177,7 +177,7 @@ places_build_new(struct places_build **ret)
 	if (!b)
 		return -ENOMEM;
 	b->texts.max = UINT32_MAX;
-	r = shared_add(b, TEXT(""), &none); /* at 0, where the file has the empty text too */
+	r = shared_add(b, TEXT(""), &none); /* number 0, and at 0 in the file too */
 	if (r < 0)
 		return r;
 	*ret = b;
@@ -267,8 +267,9 @@ places_build_add(struct places_build *b, const struct places_row *row)
 		b->texts.len = texts_len;
 		return r;
 	}
-	r = shared_add(b, row->types, &new.types);
-	if (r == 0)
+	if (row->types.len) /* else 0, the empty text */
+		r = shared_add(b, row->types, &new.types);
+	if (r == 0 && row->vicinity.len)
 		r = shared_add(b, row->vicinity, &new.vicinity);
 	if (r < 0)
 		return r; /* leaves a few unused bytes behind, nothing that is wrong */
