@@ -209,12 +209,11 @@ class Herd:
 			flood.wait_log("Helper is ready")
 		return flood
 
-	def ctl(self, *words, limit=LIMIT, status=0, **run):
-		"""herdctl with this herd's options; returns its standard output."""
-		done = subprocess.run([program("herdctl"), "--config", self.config, "--shm", self.shm] + list(words),
-			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False, **run)
-		assert done.returncode == status, (words, done)
-		return done.stdout.decode("utf-8", "surrogateescape")
+	def ctl(self, *words, limit=LIMIT, **run):
+		"""herdctl with this herd's options; what subprocess.run() gives, texts decoded."""
+		return subprocess.run([program("herdctl")] + self.options() + list(words), stdin=subprocess.DEVNULL,
+			stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False,
+			encoding="utf-8", errors="surrogateescape", **run)
 
 	def check(self):
 		for process in self.processes:

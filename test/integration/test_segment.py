@@ -2,6 +2,7 @@
 
 import os
 import stat
+import subprocess
 import time
 
 import pytest
@@ -171,6 +172,33 @@ def another_users_segment_is_not_touched(herd):
 
 if os.getuid() == 0:	# nobody else can make a file of another user
 	test_another_users_segment_is_not_touched = another_users_segment_is_not_touched
+
+
+# A shared memory file system of one megabyte, for one member and its children alone.
+SMALL = ["sh", "-c", 'mount -t tmpfs -o size=1m none /dev/shm && exec "$@"', "sh"]
+
+
+def small_shm():
+	"""How a process may be given one here; None: this machine does not let us."""
+	for unshare in (["unshare", "-m"], ["unshare", "-r", "-m"]):
+		probe = subprocess.run(unshare + SMALL + ["true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+			stderr=subprocess.DEVNULL, check=False)
+		if probe.returncode == 0:
+			return unshare + SMALL
+	return None
+
+
+def no_room_for_the_segment(herd):
+	"""A member that cannot have the shared table says so and serves with one of its own."""
+	alpha = herd.member("Alpha", argv=small_shm())
+	for _ in range(5):
+		answers(alpha)
+	assert "No space" in alpha.text() or "full" in alpha.text()
+	assert not os.path.exists(herd.segment)
+
+
+if small_shm():
+	test_no_room_for_the_segment = no_room_for_the_segment
 
 
 def test_wrong_mode_under_running_members(herd):
