@@ -61,7 +61,7 @@ class Process:
 
 	def __init__(self, name, argv, folder, env=None, files=None, memory=None, pass_fds=()):
 		self.name = name
-		self.log = os.path.join(folder, "%s-%d.log" % (name, next(numbers)))
+		self.log = os.path.join(folder, "%s-%d.log" % (re.sub(r"[^A-Za-z0-9._-]", "_", name), next(numbers)))
 		self.expected_death = False
 		parent = os.getpid()
 

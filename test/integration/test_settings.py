@@ -297,15 +297,20 @@ def test_commands_are_logged_at_debug_only(herd):
 
 def test_connections_are_logged_at_info(herd):
 	alpha = herd.member("Alpha", settings={"connections-max": "1"})
-	with alpha.client():
+	with alpha.client() as first:
+		first.ask(b"x")
 		alpha.wait_log(r"Opened a connection on .*127\.0\.0\.1:%d" % alpha.tcp[0][1])
 		with alpha.client() as second:
 			second.end()
 		alpha.wait_log(r"[Rr]efused")
-	bravo = herd.member("Bravo", settings={"log-level": "notice"}, ready=False)
-	until(lambda: os.path.exists(herd.segment), "the table")
-	bravo.stop()
-	assert "Opened" not in bravo.text()
+	herd.configure("[herd]\nlog-level = notice\n")
+	before = alpha.text()
+	alpha.signal(signal.SIGHUP)
+	until(lambda: alpha.text() != before, "reloaded")
+	before = alpha.text()
+	with alpha.client() as third:
+		assert third.ask(b"x") == b"? x\n"
+	assert alpha.text() == before
 
 
 def test_a_client_cannot_forge_or_flood_the_log(herd):
