@@ -263,6 +263,27 @@ move_to(struct table *t, struct table *fresh)
 	return 0;
 }
 
+static int
+registration_body(void *arg)
+{
+	const struct table *t = arg;
+	const struct segment_process *p = segment_process(&t->segment, t->self.index);
+
+	if (atomic_load_explicit(&p->generation, memory_order_relaxed) != t->self.owner >> 16 ||
+	    strncmp(p->name, t->name, sizeof(p->name)) != 0 ||
+	    strncmp(segment_name(&t->segment, t->server), t->name, SEGMENT_NAME_BYTES) != 0)
+		return -EBADMSG;
+	return 0;
+}
+
+/* Only wild writes change who we are in there. With another generation our locks look like a dead
+   process's, and with another name under our number every fix we store is damaged at once. */
+static bool
+registration_is_damaged(struct table *t)
+{
+	return t->is_registered && table_guarded(t, registration_body, t) < 0;
+}
+
 int
 table_refresh(struct table *t)
 {
@@ -271,7 +292,9 @@ table_refresh(struct table *t)
 	CLEANUP(table_freep) struct table *private = NULL;
 	int r, fault;
 
-	if (!t->shm[0] || (!t->is_lost && segment_follow(&t->segment, t->shm) == 0))
+	if (!t->shm[0])
+		return 0;
+	if (!t->is_lost && segment_follow(&t->segment, t->shm) == 0 && !registration_is_damaged(t))
 		return 0;
 	if (t->readonly) {
 		fault = table_open_readonly(&fresh, t->shm, t->ttl_ns);
