@@ -22,8 +22,6 @@ enum {
 	RETRY_MS = 5,	/* fixes that wait for a place in the table */
 	FOLLOW_MS = 1000, /* is the table's name still ours? */
 	DATAGRAM_ROOM = 65536,
-	LONG_SHARE = 32, /* one long id for so many short ones, unless set */
-	LONG_LEAST = 64,
 };
 
 /* --- counting -------------------------------------------------------------- */
@@ -57,8 +55,11 @@ member_make_input(struct member *m)
 		size = DATAGRAM_ROOM;
 	if (size > m->input_size) {
 		input = realloc(m->input, size);
-		if (!input)
+		if (!input) { /* before the first one there is nothing to fall back to */
+			m->conf.line_max = m->line_room;
+			m->conf.work_max = m->work_room;
 			return -ENOMEM;
+		}
 		m->input = input;
 		m->input_size = size;
 	}
@@ -75,7 +76,6 @@ member_apply(struct member *m)
 	struct source_options source = source_options_of(m);
 	int r;
 
-	log_set_level(m->conf.log_level);
 	table_set_ttl(m->table, m->conf.fix_ttl_ns);
 	r = source_reload(m->source, &source);
 	if (r < 0)
@@ -86,25 +86,14 @@ static void
 member_on_reload(void *arg)
 {
 	struct member *m = arg;
-	struct conf_source source = options_source(m->options, m->name);
 	struct conf_changes changes;
-	int r;
 
-	r = conf_reload(&m->conf, &source, &changes);
-	if (r == 0)
-		r = member_make_input(m);
-	if (r != 0) {
-		log_event(LOG_ERR, MSG_SETTINGS_REFUSED, LOG_NO_FIELDS,
-			  "Did not reload the settings, the old ones stay: %s",
-			  r > 0 ? "see above" : strerror(-r));
+	/* Says by itself what changed, what has to wait for a restart, what is wrong. */
+	if (options_reload(m->options, m->name, &m->conf, &changes) != 0)
 		return;
-	}
+	if (member_make_input(m) < 0)
+		log_error("No memory for a longer line-max or work-max; the old ones stay");
 	member_apply(m);
-	for (int i = 0; i < CONF_ID_COUNT; i++)
-		if (changes.needs_restart[i])
-			log_notice("Setting '%s' takes effect at the next start", conf_settings[i].name);
-	log_event(LOG_NOTICE, MSG_SETTINGS_LOADED, LOG_FIELDS("HERD_CHANGED=%u", changes.changed_count),
-		  "Reloaded the settings, %u changed", changes.changed_count);
 }
 
 /* --- places --------------------------------------------------------------------- */
@@ -174,21 +163,6 @@ member_table_lost(struct member *m)
 	member_follow_table(m);
 }
 
-static struct table_options
-table_options_of(const struct conf *conf)
-{
-	uint32_t share = conf->table_clients / LONG_SHARE;
-
-	return (struct table_options){
-		.name = conf->shm,
-		.clients = conf->table_clients,
-		.long_clients = conf->table_long_clients ? conf->table_long_clients
-				: share > LONG_LEAST	 ? share
-							 : LONG_LEAST,
-		.ttl_ns = conf->fix_ttl_ns,
-	};
-}
-
 static int
 member_register(struct member *m)
 {
@@ -211,7 +185,7 @@ member_register(struct member *m)
 static int
 member_open_table(struct member *m)
 {
-	const struct table_options options = table_options_of(&m->conf);
+	const struct table_options options = conf_table_options(&m->conf);
 	struct table_info info;
 	int r, fault;
 
