@@ -209,11 +209,17 @@ class Herd:
 			flood.wait_log("Helper is ready")
 		return flood
 
-	def ctl(self, *words, limit=LIMIT, **run):
+	def run_ctl(self, *words, limit=LIMIT, **run):
 		"""herdctl with this herd's options; what subprocess.run() gives, texts decoded."""
 		return subprocess.run([program("herdctl")] + self.options() + list(words), stdin=subprocess.DEVNULL,
 			stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit, check=False,
 			encoding="utf-8", errors="surrogateescape", **run)
+
+	def ctl(self, *words, status=0, **run):
+		"""The same where one exit status is right; returns the standard output."""
+		done = self.run_ctl(*words, **run)
+		assert done.returncode == status, (words, done)
+		return done.stdout
 
 	def check(self):
 		for process in self.processes:

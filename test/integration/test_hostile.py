@@ -459,7 +459,7 @@ def test_a_full_table_still_answers(herd):
 		for n in range(500):	# long ids have a table of their own
 			id = b"long-%d-" % n + b"l" * 200
 			assert one.iamat(id).line == two.held(id)
-	status = herd.ctl("--json", "status")	# 1: it says that the table is full
+	status = herd.run_ctl("--json", "status")	# 1: it says that the table is full
 	assert json.loads(status.stdout)["table"]["evicted"] >= 2000, status
 
 

@@ -44,7 +44,7 @@ def write(herd, name, text):
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_import_is_picked_up(herd, asked, format):
 	connection, id = asked
-	done = herd.ctl("places", "import", "--format", format, write(herd, "rows." + format, FORMATS[format]))
+	done = herd.run_ctl("places", "import", "--format", format, write(herd, "rows." + format, FORMATS[format]))
 	assert done.returncode == 0, done
 	assert "rows.%s:" % format in done.stderr	# the bad row, with its line
 	until(lambda: names(connection, id) == ["First", "Second"], "the new places")
@@ -55,18 +55,18 @@ def test_one_import_after_the_other(herd, asked):
 	connection, id = asked
 	for n in range(5):
 		path = write(herd, "rows.csv", "name,latitude,longitude\nPlace %d,10.1,20.1\n" % n)
-		assert herd.ctl("places", "import", path).returncode == 0
+		assert herd.run_ctl("places", "import", path).returncode == 0
 		until(lambda: names(connection, id) == ["Place %d" % n], "the new places")
 
 
 def test_an_import_without_a_good_row_changes_nothing(herd, asked):
 	connection, id = asked
 	path = write(herd, "rows.csv", FORMATS["csv"])
-	assert herd.ctl("places", "import", path).returncode == 0
+	assert herd.run_ctl("places", "import", path).returncode == 0
 	until(lambda: names(connection, id) == ["First", "Second"], "the new places")
 	before = os.stat(herd.places)
 	for text in ("", "name,latitude,longitude\n", "name,latitude,longitude\nx,y,z\n", "\0" * 1000):
-		done = herd.ctl("places", "import", "--format", "csv", write(herd, "bad.csv", text))
+		done = herd.run_ctl("places", "import", "--format", "csv", write(herd, "bad.csv", text))
 		assert done.returncode not in (0, 64, 70) and done.stderr.strip(), done
 		assert os.stat(herd.places).st_ino == before.st_ino
 	assert names(connection, id) == ["First", "Second"]
@@ -76,7 +76,7 @@ def test_an_import_without_a_good_row_changes_nothing(herd, asked):
 def test_a_damaged_file_is_survived(herd, asked, damage):
 	connection, id = asked
 	path = write(herd, "rows.csv", FORMATS["csv"])
-	assert herd.ctl("places", "import", path).returncode == 0
+	assert herd.run_ctl("places", "import", path).returncode == 0
 	until(lambda: names(connection, id) == ["First", "Second"], "the new places")
 	size = os.path.getsize(herd.places)
 	if damage == "garbage":	# put in its place, as a careless copy would
@@ -92,13 +92,13 @@ def test_a_damaged_file_is_survived(herd, asked, damage):
 	for _ in range(200):
 		reply = json.loads(connection.whatsat(id, b"50", b"20")[1])
 		assert isinstance(reply["results"], list) and reply["status"]
-	assert herd.ctl("places", "import", path).returncode == 0
+	assert herd.run_ctl("places", "import", path).returncode == 0
 	until(lambda: names(connection, id) == ["First", "Second"], "the places are back")
 
 
 def test_prominence_and_distance(herd):
 	text = "name,latitude,longitude,population\n" + "".join("P%d,10.%03d,20.0,%d\n" % (n, n, n) for n in range(100))
-	assert herd.ctl("places", "import", write(herd, "rows.csv", text)).returncode == 0
+	assert herd.run_ctl("places", "import", write(herd, "rows.csv", text)).returncode == 0
 	near, known = herd.member("Near", settings={"places.rank": "distance"}), herd.member("Known")
 	id = fresh()
 	with near.client() as one, known.client() as two:

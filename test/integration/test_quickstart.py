@@ -57,7 +57,10 @@ class Running:
 
 	def wait_for(self, text, limit=LIMIT):
 		def there():
-			self.output += self.process.stdout.read() or ""
+			try:
+				self.output += os.read(self.process.stdout.fileno(), 1 << 16).decode()
+			except BlockingIOError:
+				pass
 			assert text in self.output or self.process.poll() is None, self.output
 			return text in self.output
 		until(there, "%r in: %s" % (text, self.output), limit)
