@@ -481,7 +481,7 @@ import_rows(struct import *im)
 
 	if (r == 0)
 		r = formats[im->report->format].read(im);
-	im->report->bytes = im->in.taken;
+	im->report->bytes = im->in.taken + (im->in.end - im->in.start);
 	if (r < 0 && !im->report->why[0])
 		return import_fail(im, r, "cannot read '%s': %s", im->options->input, strerror(-r));
 	if (r == 0)
