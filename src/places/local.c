@@ -60,7 +60,7 @@ struct local {
 	char *loading;		  /* what it was told to open; NULL: it has been taken from */
 	int wakeup;
 	struct event *on_wakeup, *on_look, *on_turn;
-	TAILQ_HEAD(, waiting) waiting;
+	TAILQ_HEAD(waiting_list, waiting) waiting;
 };
 
 /* --- answers ----------------------------------------------------------------------- */

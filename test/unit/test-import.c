@@ -27,9 +27,11 @@ static int stop_after;	      /* ... and when it says stop; 0: never */
 static void
 complain(void *arg, const char *text)
 {
+	size_t used = strlen(complaints);
+
 	assert_ptr_equal(arg, &report);
 	assert_memory_equal(text, input, strlen(input));
-	strcat(strcat(complaints, text + strlen(input) + 1), "\n");
+	snprintf(complaints + used, sizeof(complaints) - used, "%s\n", text + strlen(input) + 1);
 }
 
 static int
@@ -517,6 +519,7 @@ static void
 test_geojson_broken(void **state)
 {
 	char deep[400];
+	char *at;
 
 	(void)state;
 	assert_int_equal(import_text("{\"features\":[" POINT("1", "2", "{\"name\":\"A\"}") ",{\"type\":"), 0);
@@ -527,12 +530,10 @@ test_geojson_broken(void **state)
 	assert_int_equal(import_text("{}]}]"), IMPORT_E_NO_ROWS);
 	assert_int_equal(import_text("{"), IMPORT_E_NO_ROWS);
 	/* Nested deeper than is parsed. */
-	strcpy(deep, "{\"features\":[{\"type\":");
-	for (int i = 0; i < 100; i++)
-		strcat(deep, "[");
-	for (int i = 0; i < 100; i++)
-		strcat(deep, "]");
-	strcat(strcat(strcat(deep, "},"), POINT("1", "2", "{\"name\":\"A\"}")), "]}");
+	at = stpcpy(deep, "{\"features\":[{\"type\":");
+	memset(at, '[', 100);
+	memset(at + 100, ']', 100);
+	stpcpy(at + 200, "}," POINT("1", "2", "{\"name\":\"A\"}") "]}");
 	assert_int_equal(import_text(deep), 0);
 	assert_int_equal(report.rows_good, 1);
 	assert_int_equal(report.rows_bad, 1);
@@ -558,7 +559,7 @@ test_geojson_long_feature(void **state)
 	/* Two of them, and nothing else. */
 	at = stpcpy(big, "{\"type\":\"");
 	memset(at, 'x', LEN);
-	strcpy(at + LEN, "\"}\n");
+	stpcpy(at + LEN, "\"}\n");
 	assert_int_equal(import_text(big), IMPORT_E_NO_ROWS);
 	assert_int_equal(report.rows_bad, 1);
 }
@@ -568,15 +569,16 @@ test_geojson_long_feature(void **state)
 static void
 test_complaints_are_few(void **state)
 {
-	char rows[64 * 20] = "name,lat,lon\nA,1,2\n";
+	char rows[64 * 20];
+	char *at = stpcpy(rows, "name,lat,lon\nA,1,2\n");
 	size_t lines = 0;
 
 	(void)state;
 	for (int i = 0; i < 50; i++)
-		strcat(rows, "B,x,y\n");
+		at = stpcpy(at, "B,x,y\n");
 	assert_int_equal(import_text(rows), 0);
 	assert_int_equal(report.rows_bad, 50);
-	for (const char *at = complaints; (at = strchr(at, '\n')); at++)
+	for (const char *lf = complaints; (lf = strchr(lf, '\n')); lf++)
 		lines++;
 	assert_int_equal(lines, IMPORT_COMPLAINTS_MAX);
 }
