@@ -320,7 +320,7 @@ log_changes(const struct conf *conf, const struct conf_changes *changes)
 			log_info("Setting '%s' is now %.*s (%s)", conf_settings[id].name, (int)value.len,
 				 value.bytes, conf_origin(conf, id));
 	}
-	log_event(LOG_INFO, MSG_SETTINGS_LOADED,
+	log_event(LOG_NOTICE, MSG_SETTINGS_LOADED,
 		  LOG_FIELDS("HERD_CHANGED=%u", changes->changed_count, "HERD_NEEDS_RESTART=%u",
 			     changes->restart_count),
 		  "Settings reloaded");

@@ -215,6 +215,9 @@ table_register(struct table *t, enum table_role role, const char *name, const ch
 	if (r == 0) {
 		t->role = role;
 		t->is_registered = true;
+		/* Our own name is known, whatever happens to the names in the segment. */
+		memcpy(t->names[t->server].text, t->name, strlen(t->name));
+		t->names[t->server].len = (uint8_t)strlen(t->name);
 	}
 	return r;
 }

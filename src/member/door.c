@@ -66,24 +66,32 @@ door_on_pause_over(evutil_socket_t fd, short what, void *arg)
 }
 
 static void
-door_refuse(struct member *m, int fd)
+door_refuse(struct door *door, int fd)
 {
 	static struct log_limit limit = LOG_LIMIT("connections refused", 5, 10);
+	struct member *m = door->member;
+	char peer[ADDRESS_TEXT_MAX];
 
-	close(fd);
 	member_count(m, TABLE_COUNTER_refused, 1);
 	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, m->now_ns))
-		log_event(LOG_INFO, MSG_CONNECTION_REFUSED, LOG_FIELDS("HERD_CONNECTIONS=%u", m->session_count),
-			  "Refused a connection: connections-max = %u are open", m->conf.connections_max);
+		log_event(LOG_INFO, MSG_CONNECTION_REFUSED,
+			  LOG_FIELDS("HERD_CLIENT=%s", session_peer(fd, peer), "HERD_CONNECTIONS=%u",
+				     m->session_count),
+			  "Refused %s on %s: connections-max = %u are open", session_peer(fd, peer),
+			  door->socket.text, m->conf.connections_max);
+	close(fd);
 }
 
 static void
-log_opened(const struct door *door)
+log_opened(const struct door *door, int fd)
 {
 	static struct log_limit limit = LOG_LIMIT("connections opened", 10, 10);
+	char peer[ADDRESS_TEXT_MAX];
 
 	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, door->member->now_ns))
-		log_info("Opened a connection on %s, %u now", door->socket.text, door->member->session_count);
+		log_event(LOG_INFO, NULL, LOG_FIELDS("HERD_CLIENT=%s", session_peer(fd, peer)),
+			  "Opened a connection on %s from %s, %u now", door->socket.text,
+			  session_peer(fd, peer), door->member->session_count);
 }
 
 /* The peer gave up before we came, or a signal did: the next one may be fine. */
@@ -111,9 +119,9 @@ door_on_readable(evutil_socket_t fd, short what, void *arg)
 			break;
 		}
 		if (m->session_count >= m->conf.connections_max)
-			door_refuse(m, client);
+			door_refuse(door, client);
 		else if (session_new(m, client) == 0)
-			log_opened(door);
+			log_opened(door, client);
 		else
 			member_count(m, TABLE_COUNTER_refused, 1);
 	}

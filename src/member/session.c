@@ -60,15 +60,27 @@ session_free(struct session *s)
 	free(s);
 }
 
+const char *
+session_peer(int fd, char out[ADDRESS_TEXT_MAX])
+{
+	struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(peer);
+
+	(void)getpeername(fd, (struct sockaddr *)&peer, &len); /* fails after a reset: "?" */
+	return address_format((struct sockaddr *)&peer, out);
+}
+
 static void
 session_drop(struct session *s, const char *why)
 {
 	static struct log_limit limit = LOG_LIMIT("connections dropped", 10, 10);
+	char peer[ADDRESS_TEXT_MAX];
 
 	member_count(s->member, TABLE_COUNTER_dropped, 1);
 	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, s->member->now_ns))
-		log_event(LOG_INFO, MSG_CONNECTION_DROPPED, LOG_FIELDS("HERD_REASON=%s", why),
-			  "Dropped a connection: %s", why);
+		log_event(LOG_INFO, MSG_CONNECTION_DROPPED,
+			  LOG_FIELDS("HERD_REASON=%s", why, "HERD_CLIENT=%s", session_peer(session_fd(s), peer)),
+			  "Dropped the connection of %s: %s", session_peer(session_fd(s), peer), why);
 	session_free(s);
 }
 

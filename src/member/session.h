@@ -29,6 +29,9 @@ struct session {
 /* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */
 int session_new(struct member *m, int fd);
 
+/* Who is at the other end, for the log: "127.0.0.1:43914", "unix", "?". */
+const char *session_peer(int fd, char out[ADDRESS_TEXT_MAX]);
+
 /* Closes the connection and forgets its replies. */
 void session_free(struct session *s);
 

@@ -258,7 +258,7 @@ def test_sighup_says_what_takes_a_restart(herd):
 	alpha = herd.member("Alpha")
 	herd.configure("[herd]\ntable-clients = 2000\n")
 	alpha.signal(signal.SIGHUP)
-	alpha.wait_log(r"table-clients.*next start")
+	alpha.wait_log(r"table-clients.*restart")
 	with alpha.client() as connection:
 		assert connection.ask(b"x") == b"? x\n"
 
