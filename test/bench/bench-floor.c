@@ -1,7 +1,7 @@
 /*
  * Floor: the least a server of the line protocol can do. A bare epoll loop that
  * finds the line ends and answers each with one constant AT line, as long as a
- * member's usual one. Nothing is parsed, checked or stored, so what this
+ * member's usual one (or as long as it is told). Nothing is parsed, checked or stored, so what this
  * reaches is what sockets cost, and no member can be faster.
  *
  * It promises no more than a benchmark needs: one thread, loopback, replies in
@@ -26,15 +26,17 @@
 enum {
 	FLOOR_IN = 128 * 1024,
 	FLOOR_LINES = 4096, /* replies per send */
+	FLOOR_LINE_MAX = 8192,
 	FLOOR_EVENTS = 64,
 	FLOOR_FDS = 32 * 1024, /* descriptors above this are refused */
 };
 
-static const struct text floor_line = TEXT(
+static const struct text floor_usual = TEXT(
 	"AT Floor +0.000123456 u0123456.taxi.example.com +34.068930-118.445127 1621464827.959498503\n");
 
 struct floor_server {
 	int epoll, listener;
+	size_t line_len;
 	char *in;		    /* one read, shared by all connections */
 	char *out;		    /* the line, FLOOR_LINES times */
 	uint64_t unsent[FLOOR_FDS]; /* bytes owed to a peer that does not read: they are all alike */
@@ -56,8 +58,8 @@ static int
 floor_flush(struct floor_server *s, int fd, bool watched)
 {
 	while (s->unsent[fd] > 0) {
-		size_t most = FLOOR_LINES * floor_line.len;
-		size_t start = (floor_line.len - s->unsent[fd] % floor_line.len) % floor_line.len;
+		size_t most = FLOOR_LINES * s->line_len;
+		size_t start = (s->line_len - s->unsent[fd] % s->line_len) % s->line_len;
 		size_t len = s->unsent[fd] < most - start ? s->unsent[fd] : most - start;
 		ssize_t n = send(fd, s->out + start, len, MSG_NOSIGNAL);
 
@@ -87,7 +89,7 @@ floor_read(struct floor_server *s, int fd)
 		return -EPIPE;
 	end = s->in + n;
 	for (at = s->in; at < end && (at = memchr(at, '\n', (size_t)(end - at))); at++)
-		s->unsent[fd] += floor_line.len;
+		s->unsent[fd] += s->line_len;
 	return floor_flush(s, fd, false);
 }
 
@@ -153,24 +155,38 @@ floor_listen(struct floor_server *s, uint16_t port)
 	return 0;
 }
 
+/* The line FLOOR_LINES times; a longer one than the usual is filled up before its line end. */
+static int
+floor_prepare(struct floor_server *s, size_t line_len)
+{
+	s->line_len = line_len;
+	s->in = malloc(FLOOR_IN);
+	s->out = malloc(FLOOR_LINES * line_len);
+	if (!s->in || !s->out)
+		return -ENOMEM;
+	for (char *line = s->out; line < s->out + FLOOR_LINES * line_len; line += line_len) {
+		memset(line, 'x', line_len - 1);
+		memcpy(line, floor_usual.at, floor_usual.len - 1);
+		line[line_len - 1] = '\n';
+	}
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
 	static struct floor_server s;
 	unsigned long port = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+	unsigned long bytes = argc > 2 ? strtoul(argv[2], NULL, 10) : floor_usual.len;
 	int r;
 
-	if (argc > 2 || port > 65535) {
-		fprintf(stderr, "usage: %s [PORT]\n", argv[0]);
+	if (argc > 3 || port > 65535 || bytes < floor_usual.len || bytes > FLOOR_LINE_MAX) {
+		fprintf(stderr, "usage: %s [PORT [REPLY-BYTES]]\n", argv[0]);
 		return 2;
 	}
-	s.in = malloc(FLOOR_IN);
-	s.out = malloc(FLOOR_LINES * floor_line.len);
-	if (!s.in || !s.out)
-		return 1;
-	for (size_t i = 0; i < FLOOR_LINES; i++)
-		memcpy(s.out + i * floor_line.len, floor_line.at, floor_line.len);
-	r = floor_listen(&s, (uint16_t)port);
+	r = floor_prepare(&s, bytes);
+	if (r == 0)
+		r = floor_listen(&s, (uint16_t)port);
 	if (r < 0) {
 		fprintf(stderr, "bench-floor: cannot listen on 127.0.0.1:%lu: %s\n", port, strerror(-r));
 		return 1;

@@ -598,9 +598,13 @@ store_check(struct load_source *s, const char *sent, const struct load_mark *mar
 /* --- all --------------------------------------------------------------- */
 
 static const struct load_command load_commands[] = {
-	{"herd-iamat", iamat_put, iamat_check},	    {"herd-whatsat", whatsat_put, whatsat_check},
-	{"floor", iamat_put, floor_check},	    {"redis-set", set_put, set_check},
-	{"redis-geoadd", geoadd_put, geoadd_check}, {"redis-geosearch", geosearch_put, geosearch_check},
+	{"herd-iamat", iamat_put, iamat_check}, /* names begin with the server's */
+	{"herd-whatsat", whatsat_put, whatsat_check},
+	{"floor", iamat_put, floor_check}, /* it answers all commands alike */
+	{"floor-whatsat", whatsat_put, floor_check},
+	{"redis-set", set_put, set_check}, /* a client's fix as a string */
+	{"redis-geoadd", geoadd_put, geoadd_check},
+	{"redis-geosearch", geosearch_put, geosearch_check}, /* among other points: "places" */
 	{"memcached-set", store_put, store_check},
 };
 

@@ -42,7 +42,7 @@ struct load_source {
 	bool points_by_client; /* a client is always at the same point */
 	char server[40];       /* "AT NAME ", what replies begin with */
 	size_t server_len;
-	char constant[160]; /* floor: the one reply */
+	char constant[8193]; /* floor: the one reply */
 	size_t constant_len;
 	char area[64]; /* WHATSAT: " 10 5\n" */
 	size_t area_len;
