@@ -24,13 +24,31 @@
 
 enum { HELP_NAME_MAX = 64, HELP_WRITERS = 1000 };
 
-/* A segment name of this process alone, another one with every call. */
+static unsigned int help_names;
+static pid_t help_owner;
+
+/* Also when a test gave up: names follow from the process and a count. */
+static inline void
+help_unlink_all(void)
+{
+	for (unsigned int i = 0; i < help_names && help_owner == getpid(); i++) {
+		char name[HELP_NAME_MAX];
+
+		snprintf(name, sizeof(name), "/herd-test-%d-%u", (int)help_owner, i);
+		(void)table_unlink(name);
+	}
+}
+
+/* A segment name of this process alone, another one with every call; removed at its exit. */
 static inline void
 help_name(char name[HELP_NAME_MAX])
 {
-	static unsigned int count;
-
-	snprintf(name, HELP_NAME_MAX, "/herd-test-%d-%u", (int)getpid(), count++);
+	if (help_owner != getpid()) {
+		help_owner = getpid();
+		help_names = 0;
+		atexit(help_unlink_all);
+	}
+	snprintf(name, HELP_NAME_MAX, "/herd-test-%d-%u", (int)help_owner, help_names++);
 }
 
 /* Where the segment is as a file. */

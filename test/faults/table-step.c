@@ -1,0 +1,925 @@
+/*
+ * Kills a writer of the fix table after every single instruction.
+ *
+ * A child does one operation between two marks while ptrace steps it. After
+ * every step the segment is compared with what it was before; where it
+ * changed, a copy becomes a segment of its own and is judged: every fix whole,
+ * the client's old or new one, its neighbours untouched, nobody twice, and
+ * another writer can go on at once.
+ *
+ * Why such a copy equals a kill: what a dead process leaves of its own is only
+ * what it had stored, and while it is stopped all its stores of the
+ * instructions so far are in the segment and none of a later one. What the
+ * kernel takes away with it is its descriptor and so its OFD lock; the copy is
+ * a new file on which nobody ever held a lock, so that every owner named in it
+ * is as dead. Where the bytes did not change since the last instruction, the
+ * verdict is the same. Beside that every scenario is repeated with real
+ * SIGKILLs: at each instruction where the segment changed, or up to a limit of
+ * those, and at others in between.
+ *
+ * table-step [SCENARIO]...
+ */
+#include "checks.h"
+
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+
+#include "../table-help.h"
+
+enum {
+	NEIGHBOURS_MAX = 64,
+	STEPS_MAX = 2000000,
+	CHANGES_MAX = 4096,
+	KILLS_EVENLY = 60,	/* real kills at even distances ... */
+	KILLS_AT_CHANGES = 120, /* ... and where the segment changed */
+	TIMES_MAX = 40,		/* breakpoint hits on the way to a kill */
+	WRITER_OLD = 0,
+	WRITER_NEW = 1,
+	WRITER_NEXT = 2,
+	WRITER_REMOTE = 9,
+	VERSION_OLD = 1000,
+	VERSION_NEW = 2000,
+	VERSION_NEXT = 3000,
+};
+
+#define TTL_NS (500 * INT64_C(1000)) /* between the versions of the expired and the others */
+
+struct client {
+	char bytes[HERD_ID_MAX];
+	size_t len;
+	uint64_t version; /* 0: not there */
+	bool may_go;	  /* evicted or expired by the operation */
+};
+
+static inline struct text
+client_id(const struct client *c)
+{
+	return (struct text){c->bytes, c->len};
+}
+
+/* What must hold at every crash point. */
+struct world {
+	struct client target, neighbour[NEIGHBOURS_MAX];
+	size_t neighbours;
+	struct herd_fix fix; /* to put: the target's new version */
+	size_t go_max; /* how many of those that may go can be gone at once; all of them when it is done */
+};
+
+struct scenario {
+	const char *name;
+	uint32_t clients, long_clients;
+	void (*prepare)(struct world *w, struct table *t);
+	int (*operate)(struct table *t, const struct world *w); /* returns 0 when it did what it should */
+	bool is_registering;					/* the operation registers by itself */
+	bool stores;	     /* the target's new version, when it is done */
+	unsigned int writer; /* of that version */
+};
+
+/* Shared with the child. */
+struct marks {
+	volatile int phase; /* 1: inside the operation, 2: behind it */
+	volatile int result;
+};
+
+static struct marks *marks;
+
+/* --- images: segments as bytes ------------------------------------------------ */
+
+struct image {
+	uint8_t *bytes;
+	size_t size;
+};
+
+static void
+image_read(struct image *image, const char *name)
+{
+	int fd = open(help_path(name), O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	NEED(fd >= 0 && fstat(fd, &st) == 0);
+	image->size = (size_t)st.st_size;
+	image->bytes = malloc(image->size);
+	NEED(image->bytes && read(fd, image->bytes, image->size) == (ssize_t)image->size);
+	close(fd);
+}
+
+/* Makes the segment anew, so that no lock on it is held by anybody. */
+static void
+image_write(const struct image *image, const char *name)
+{
+	int fd;
+
+	(void)table_unlink(name);
+	fd = open(help_path(name), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	NEED(fd >= 0 && write(fd, image->bytes, image->size) == (ssize_t)image->size);
+	close(fd);
+}
+
+/* --- judging a segment ---------------------------------------------------------- */
+
+/* What a judge saw. */
+struct verdict {
+	bool is_new;	 /* the target's new version is there */
+	bool was_locked; /* somebody had to take a lock from the dead */
+	size_t gone;
+};
+
+static const struct client *
+world_client(const struct world *w, struct text id)
+{
+	if (text_equal(client_id(&w->target), id))
+		return &w->target;
+	for (size_t i = 0; i < w->neighbours; i++)
+		if (text_equal(client_id(&w->neighbour[i]), id))
+			return &w->neighbour[i];
+	return NULL;
+}
+
+/* Everything iterated is whole, known, and there once; and it is all that is in use. */
+static void
+judge_iteration(const struct world *w, struct table *t)
+{
+	const struct client *seen[NEIGHBOURS_MAX + 1];
+	struct table_info info;
+	struct herd_fix fix;
+	uint64_t cursor = 0, version;
+	unsigned int writer;
+	size_t count = 0;
+	int r;
+
+	while ((r = table_next(t, &cursor, 0, &fix, NULL)) == 0) {
+		const struct client *c = world_client(w, (struct text){fix.id, fix.id_len});
+
+		CHECK(help_check(&fix, &version, &writer), "torn fix of %.*s", fix.id_len, fix.id);
+		CHECK(c != NULL, "stranger %.*s", fix.id_len, fix.id);
+		for (size_t i = 0; i < count; i++)
+			CHECK(seen[i] != c, "%.*s is there twice", fix.id_len, fix.id);
+		NEED(count <= NEIGHBOURS_MAX);
+		seen[count++] = c;
+	}
+	CHECK(r == TABLE_E_END, "iteration: %d", r);
+	CHECK(table_info(t, &info) == 0 && info.used + info.long_used == count, "%llu in use, %zu seen",
+	      (unsigned long long)(info.used + info.long_used), count);
+}
+
+static void
+judge_reader(const struct world *w, struct table *t, struct verdict *v)
+{
+	uint64_t version;
+	int r;
+
+	for (size_t i = 0; i < w->neighbours; i++) {
+		const struct client *c = &w->neighbour[i];
+
+		r = help_version(t, client_id(c), &version);
+		if (c->may_go && r == TABLE_E_UNKNOWN)
+			v->gone++;
+		else
+			CHECK(r == 0 && version == c->version, "neighbour %.*s: %d", (int)c->len, c->bytes,
+			      r);
+	}
+	CHECK(v->gone <= w->go_max, "%zu are gone", v->gone);
+
+	r = help_version(t, client_id(&w->target), &version);
+	v->is_new = r == 0 && version == VERSION_NEW;
+	if (!v->is_new)
+		CHECK(w->target.version ? r == 0 && version == w->target.version : r == TABLE_E_UNKNOWN,
+		      "target: %d", r);
+	judge_iteration(w, t);
+}
+
+/* The names of the dead are free. */
+static void
+judge_names(const char *name)
+{
+	static const char *const names[] = {"w0", "w1", "w5"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct table *t = NULL;
+		int r = help_open(&t, name, 1, 1, 0);
+
+		if (r == 0)
+			r = table_register(t, TABLE_MEMBER, names[i], "");
+		CHECK(r == 0, "%s cannot come back: %d", names[i], r);
+		table_free(t);
+	}
+}
+
+/* Somebody else goes on: the target, its neighbours, a server with a new name. */
+static void
+judge_next_writer(const struct world *w, const char *name, struct verdict *v)
+{
+	struct table *t = NULL;
+	struct herd_fix fix;
+	uint64_t version;
+	int r;
+
+	r = help_open_writer(&t, name, 1, 1, WRITER_NEXT);
+	CHECK(r == 0, "next writer: %d", r);
+	if (r != 0)
+		return;
+	r = help_put_version(t, client_id(&w->target), VERSION_NEXT, WRITER_NEXT);
+	CHECK(r == 0, "put of the next writer: %d", r);
+	r = help_version(t, client_id(&w->target), &version);
+	CHECK(r == 0 && version == VERSION_NEXT, "find after the next writer: %d", r);
+	for (size_t i = 0; i < w->neighbours; i++) {
+		const struct client *c = &w->neighbour[i];
+
+		if (help_version(t, client_id(c), &version) != 0)
+			continue;
+		r = help_put_version(t, client_id(c), VERSION_NEXT, WRITER_NEXT);
+		CHECK(r == 0, "put over neighbour %.*s: %d", (int)c->len, c->bytes, r);
+	}
+	help_fix(&fix, client_id(&w->target), VERSION_NEXT + 1, WRITER_REMOTE + 1);
+	r = table_merge(t, &fix);
+	CHECK(r == 0, "merge of a new server's: %d", r);
+	judge_iteration(w, t);
+	v->was_locked = help_counter(t, TABLE_COUNTER_stolen) > 0;
+	CHECK(help_sweep(t, 0) == 0, "sweep");
+	CHECK(help_counter(t, TABLE_COUNTER_damaged) == 0, "damaged slots");
+	judge_iteration(w, t);
+	table_free(t);
+}
+
+static struct verdict
+judge(const struct world *w, const char *name)
+{
+	struct verdict v = {0};
+	struct table *t = NULL;
+	int r = table_open_readonly(&t, name, 0);
+
+	CHECK(r == 0, "open: %d", r);
+	if (r != 0)
+		return v;
+	judge_reader(w, t, &v);
+	table_free(t);
+	judge_next_writer(w, name, &v);
+	judge_names(name);
+	return v;
+}
+
+/* --- the child that is stepped ---------------------------------------------------- */
+
+static void __attribute__((noreturn))
+child_run(const struct scenario *s, const struct world *w, const char *name)
+{
+	struct table *t = NULL;
+	int r;
+
+	r = s->is_registering ? help_open(&t, name, 1, 1, 0) : help_open_writer(&t, name, 1, 1, WRITER_NEW);
+	if (r != 0 || ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		_exit(1);
+	raise(SIGSTOP);
+	marks->phase = 1;
+	marks->result = s->operate(t, w);
+	marks->phase = 2;
+	_exit(0);
+}
+
+/* Starts a child and steps it to the first instruction of its operation. */
+static pid_t
+child_start(const struct scenario *s, const struct world *w, const char *name)
+{
+	int status;
+	pid_t pid;
+
+	marks->phase = 0;
+	marks->result = -1;
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		child_run(s, w, name);
+	NEED(pid > 0 && waitpid(pid, &status, 0) == pid);
+	NEED(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	NEED(ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_EXITKILL) == 0);
+	return pid;
+}
+
+static void
+child_step(pid_t pid)
+{
+	int status;
+
+	NEED(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0);
+	NEED(waitpid(pid, &status, 0) == pid && WIFSTOPPED(status));
+}
+
+static void
+child_kill(pid_t pid)
+{
+	int status;
+
+	NEED(kill(pid, SIGKILL) == 0);
+	NEED(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+}
+
+/* Where the stopped child is; 0: this machine is not known here. */
+static unsigned long
+child_address(pid_t pid)
+{
+#ifdef __x86_64__
+	struct user_regs_struct registers;
+
+	NEED(ptrace(PTRACE_GETREGS, pid, NULL, &registers) == 0);
+	return registers.rip;
+#else
+	(void)pid;
+	return 0;
+#endif
+}
+
+/* Lets it run to its end. */
+static void
+child_finish(pid_t pid)
+{
+	int status;
+
+	NEED(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+	NEED(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+}
+
+/* Every address a child came by from its stop on; recorded once, while it is stepped. */
+struct path {
+	unsigned long *address; /* before the first step, after the first, ... */
+	unsigned int *times;	/* this was so often its address, the start not counted */
+	unsigned long steps, room;
+	unsigned long before; /* steps before the first mark */
+	struct {
+		unsigned long address;
+		unsigned int times;
+	} * seen; /* SEEN of them, by address */
+};
+
+enum { SEEN = 1 << 16 };
+
+static void
+path_add(struct path *path, unsigned long address)
+{
+	size_t at = (size_t)(address * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+
+	if (!path->seen)
+		path->seen = calloc(SEEN, sizeof(*path->seen));
+	NEED(path->seen);
+	if (path->steps == path->room) {
+		path->room = path->room ? 2 * path->room : 4096;
+		path->address = realloc(path->address, path->room * sizeof(*path->address));
+		path->times = realloc(path->times, path->room * sizeof(*path->times));
+		NEED(path->address && path->times);
+	}
+	while (path->seen[at].times && path->seen[at].address != address)
+		at = (at + 1) % SEEN;
+	path->seen[at].address = address;
+	/* The child stands at the first address already: a breakpoint there would not see that. */
+	path->seen[at].times += path->steps > 0;
+	path->address[path->steps] = address;
+	path->times[path->steps++] = path->seen[at].times;
+}
+
+static void
+path_done(struct path *path)
+{
+	free(path->address);
+	free(path->times);
+	free(path->seen);
+}
+
+#ifdef __x86_64__
+enum { BREAKPOINT = 0xcc };
+
+/* Lets it run until it comes to the address for the n-th time (from 1). false: it came to its end
+   before; the C library's clock loops differently from time to time. */
+static bool
+child_run_to(pid_t pid, unsigned long address, unsigned long n)
+{
+	struct user_regs_struct registers;
+	long word, trap;
+	int status;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, pid, (void *)address, NULL);
+	NEED(errno == 0);
+	trap = (word & ~0xffL) | BREAKPOINT;
+	for (;;) {
+		NEED(ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)trap) == 0);
+		NEED(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+		NEED(waitpid(pid, &status, 0) == pid);
+		if (WIFEXITED(status))
+			return false;
+		NEED(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+		NEED(ptrace(PTRACE_GETREGS, pid, NULL, &registers) == 0);
+		NEED(registers.rip == address + 1);
+		registers.rip = address;
+		NEED(ptrace(PTRACE_SETREGS, pid, NULL, &registers) == 0);
+		NEED(ptrace(PTRACE_POKETEXT, pid, (void *)address, (void *)word) == 0);
+		if (--n == 0)
+			return true;
+		child_step(pid);
+	}
+}
+#endif
+
+/* Brings a new child to where it was after this many steps of its operation: to a breakpoint,
+   where the machine is known, since steps are slow; false: it missed it, and is gone. */
+static bool
+child_go_to(pid_t pid, const struct path *path, unsigned long steps)
+{
+	unsigned long all = path->before + steps;
+
+	NEED(steps > 0 && all < path->steps);
+#ifdef __x86_64__
+	if (!child_run_to(pid, path->address[all], path->times[all]))
+		return false;
+#else
+	for (unsigned long i = 0; i < all; i++)
+		child_step(pid);
+#endif
+	NEED(marks->phase == 1);
+	return true;
+}
+
+/* --- one scenario -------------------------------------------------------------------- */
+
+struct run {
+	const struct scenario *scenario;
+	struct world world;
+	struct image pristine;
+	char name[HELP_NAME_MAX], copy[HELP_NAME_MAX];
+	struct path path;
+	unsigned long steps, changes;
+	unsigned long change_at[CHANGES_MAX]; /* instructions after which the segment was another one */
+	bool locked_at[CHANGES_MAX];	      /* and then held a lock */
+};
+
+static void
+run_prepare(struct run *run)
+{
+	const struct scenario *s = run->scenario;
+	struct table *t = NULL;
+
+	help_name(run->name);
+	help_name(run->copy);
+	NEED(help_open_writer(&t, run->name, s->clients, s->long_clients, WRITER_OLD) == 0);
+	s->prepare(&run->world, t);
+	help_fix(&run->world.fix, client_id(&run->world.target), VERSION_NEW, s->writer);
+	table_free(t);
+	image_read(&run->pristine, run->name);
+}
+
+/* Judges the segment as the stopped child has it now. */
+static void
+run_judge_copy(struct run *run, const struct image *now)
+{
+	struct verdict v;
+
+	image_write(now, run->copy);
+	v = judge(&run->world, run->copy);
+	if (run->changes < CHANGES_MAX) {
+		run->change_at[run->changes] = run->steps;
+		run->locked_at[run->changes] = v.was_locked;
+	}
+	run->changes++;
+}
+
+static void
+run_judge_end(const struct run *run)
+{
+	struct verdict v;
+
+	CHECK(marks->result == 0, "the operation itself: %d", marks->result);
+	v = judge(&run->world, run->name);
+	CHECK(v.is_new == run->scenario->stores, "the operation is done, but not its work");
+	CHECK(v.gone == run->world.go_max, "%zu are gone, expected %zu", v.gone, run->world.go_max);
+}
+
+/* A copy after every instruction. */
+static void
+run_every_step(struct run *run)
+{
+	struct image last = {malloc(run->pristine.size), run->pristine.size};
+	size_t size = run->pristine.size;
+	int fd;
+	void *live;
+	pid_t pid;
+
+	NEED(last.bytes);
+	image_write(&run->pristine, run->name);
+	pid = child_start(run->scenario, &run->world, run->name);
+	fd = open(help_path(run->name), O_RDONLY | O_CLOEXEC);
+	NEED(fd >= 0);
+	live = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	NEED(live != MAP_FAILED);
+	close(fd);
+
+	path_add(&run->path, child_address(pid));
+	while (marks->phase < 2) {
+		child_step(pid);
+		path_add(&run->path, child_address(pid));
+		run->path.before += marks->phase == 0;
+		if (marks->phase != 1)
+			continue;
+		if (run->steps++ == 0 || memcmp(last.bytes, live, size) != 0) {
+			memcpy(last.bytes, live, size);
+			run_judge_copy(run, &last);
+		}
+		NEED(run->steps < STEPS_MAX);
+	}
+	child_finish(pid);
+	munmap(live, size);
+	free(last.bytes);
+	run_judge_end(run);
+	checks_end("%s: %lu crash points, %lu states", run->scenario->name, run->steps, run->changes);
+}
+
+/* The next step that a breakpoint reaches soon: not the thousandth round of a loop. */
+static unsigned long
+path_near(const struct path *path, unsigned long steps)
+{
+	unsigned long last = path->steps - path->before - 2;
+
+	while (steps < last && path->times[path->before + steps] > TIMES_MAX)
+		steps++;
+	return steps;
+}
+
+static bool
+run_kill_at(const struct run *run, unsigned long step)
+{
+	pid_t pid;
+
+	image_write(&run->pristine, run->name);
+	pid = child_start(run->scenario, &run->world, run->name);
+	if (!child_go_to(pid, &run->path, step))
+		return false;
+	child_kill(pid);
+	(void)judge(&run->world, run->name);
+	return true;
+}
+
+static void
+run_real_kills(const struct run *run)
+{
+	unsigned long changes = run->changes < CHANGES_MAX ? run->changes : CHANGES_MAX;
+	unsigned long every = changes / KILLS_AT_CHANGES + 1, kills = 0;
+
+	for (unsigned long i = 0; i < changes; i += every)
+		kills += run_kill_at(run, run->change_at[i]);
+	for (unsigned long i = 1; i <= KILLS_EVENLY || kills < 100; i++) {
+		kills += run_kill_at(
+			run, path_near(&run->path, run->steps * i / (KILLS_EVENLY + 1) % run->steps + 1));
+		if (i > 10 * KILLS_EVENLY)
+			break;
+	}
+	CHECK(kills >= 100, "only %lu kills hit", kills);
+	checks_end("%s: %lu real kills", run->scenario->name, kills);
+}
+
+/* A holder that lives but does not go on: readers do not notice, a writer gives up soon and
+   takes nothing; when the holder goes on, or dies, all is well. */
+static void
+run_stopped_holder(const struct run *run)
+{
+	unsigned long changes = run->changes < CHANGES_MAX ? run->changes : CHANGES_MAX, tried = 0;
+	int64_t longest_ns = 0;
+
+	for (unsigned long i = 0; i < changes; i++) {
+		struct table *t = NULL;
+		uint64_t version;
+		int64_t since_ns;
+		pid_t pid;
+		int r;
+
+		if (!run->locked_at[i] || (i % 7 != 0 && i + 1 < changes))
+			continue;
+		image_write(&run->pristine, run->name);
+		pid = child_start(run->scenario, &run->world, run->name);
+		NEED(child_go_to(pid, &run->path, run->change_at[i]));
+		NEED(help_open_writer(&t, run->name, 1, 1, WRITER_NEXT) == 0);
+		for (size_t n = 0; n < run->world.neighbours; n++) {
+			const struct client *c = &run->world.neighbour[n];
+
+			r = help_version(t, client_id(c), &version);
+			CHECK(r == 0 || c->may_go, "neighbour beside a stopped holder: %d", r);
+		}
+		since_ns = clock_monotonic_ns();
+		r = help_put_version(t, client_id(&run->world.target), VERSION_NEXT, WRITER_NEXT);
+		since_ns = clock_monotonic_ns() - since_ns;
+		CHECK(r == TABLE_E_BUSY, "put beside a stopped holder: %d", r);
+		CHECK(help_counter(t, TABLE_COUNTER_stolen) == 0, "taken from the living");
+		longest_ns = since_ns > longest_ns ? since_ns : longest_ns;
+		if (tried++ % 2)
+			child_finish(pid);
+		else
+			child_kill(pid);
+		r = help_put_version(t, client_id(&run->world.target), VERSION_NEXT, WRITER_NEXT);
+		CHECK(r == 0, "put after a stopped holder: %d", r);
+		judge_iteration(&run->world, t);
+		table_free(t);
+	}
+	CHECK(tried > 0, "no instruction held a lock");
+	CHECK(longest_ns < CLOCK_SECOND_NS, "a put waited %lld ms", (long long)(longest_ns / CLOCK_MSEC_NS));
+	checks_end("%s: %lu stopped holders, a put gives up after at most %.1f ms", run->scenario->name,
+		   tried, (double)longest_ns / CLOCK_MSEC_NS);
+}
+
+static void
+run_done(struct run *run)
+{
+	(void)table_unlink(run->name);
+	(void)table_unlink(run->copy);
+	free(run->pristine.bytes);
+	path_done(&run->path);
+	free(run);
+}
+
+/* --- the operations ---------------------------------------------------------------------- */
+
+static void
+world_client_set(struct client *c, uint32_t n, size_t len, uint64_t version)
+{
+	help_id(c->bytes, n, len);
+	c->len = len;
+	c->version = version;
+}
+
+static void
+world_neighbour(struct world *w, struct table *t, uint32_t n, size_t len, uint64_t version, bool may_go)
+{
+	struct client *c = &w->neighbour[w->neighbours++];
+
+	NEED(w->neighbours <= NEIGHBOURS_MAX);
+	world_client_set(c, n, len, version);
+	c->may_go = may_go;
+	NEED(help_put_version(t, client_id(c), version, WRITER_OLD) == 0);
+}
+
+static void
+prepare_some(struct world *w, struct table *t)
+{
+	for (uint32_t i = 0; i < 12; i++)
+		world_neighbour(w, t, i, i < 6 ? 20 : 40, VERSION_OLD, false);
+	world_neighbour(w, t, 100, 200, VERSION_OLD, false);
+}
+
+static void
+prepare_insert(struct world *w, struct table *t)
+{
+	prepare_some(w, t);
+	world_client_set(&w->target, 99, 37, 0);
+}
+
+static void
+prepare_update(struct world *w, struct table *t)
+{
+	prepare_insert(w, t);
+	w->target.version = VERSION_OLD;
+	NEED(help_put_version(t, client_id(&w->target), VERSION_OLD, WRITER_OLD) == 0);
+}
+
+static void
+prepare_insert_long(struct world *w, struct table *t)
+{
+	prepare_some(w, t);
+	world_client_set(&w->target, 99, 255, 0);
+}
+
+static void
+prepare_update_long(struct world *w, struct table *t)
+{
+	prepare_insert_long(w, t);
+	w->target.version = VERSION_OLD;
+	NEED(help_put_version(t, client_id(&w->target), VERSION_OLD, WRITER_OLD) == 0);
+}
+
+/* Both buckets of every client are full; the first is the oldest. */
+static void
+prepare_full(struct world *w, struct table *t)
+{
+	struct table_info info;
+
+	NEED(table_info(t, &info) == 0 && info.slots == 30);
+	for (uint32_t i = 0; i < info.slots; i++)
+		world_neighbour(w, t, i, 24, VERSION_OLD + i, i == 0);
+	NEED(table_info(t, &info) == 0 && info.used == info.slots && info.evicted == 0);
+	world_client_set(&w->target, 99, 37, 0);
+	w->go_max = 1;
+}
+
+static void
+prepare_full_long(struct world *w, struct table *t)
+{
+	struct table_info info;
+
+	NEED(table_info(t, &info) == 0 && info.long_slots == 30);
+	for (uint32_t i = 0; i < info.long_slots; i++)
+		world_neighbour(w, t, i, 100 + i, VERSION_OLD + i, i == 0);
+	world_client_set(&w->target, 99, 255, 0);
+	w->go_max = 1;
+}
+
+static void
+prepare_expired(struct world *w, struct table *t)
+{
+	for (uint32_t i = 0; i < 6; i++)
+		world_neighbour(w, t, i, 24, i % 2 ? 1 : VERSION_OLD, i % 2);
+	world_neighbour(w, t, 50, 240, 1, true);
+	w->go_max = 4;
+	world_client_set(&w->target, 99, 37, VERSION_OLD);
+	NEED(help_put_version(t, client_id(&w->target), VERSION_OLD, WRITER_OLD) == 0);
+}
+
+static int
+operate_put(struct table *t, const struct world *w)
+{
+	return help_put(t, &w->fix);
+}
+
+static int
+operate_merge(struct table *t, const struct world *w)
+{
+	return table_merge(t, &w->fix);
+}
+
+static int
+operate_sweep(struct table *t, const struct world *w)
+{
+	(void)w;
+	table_set_ttl(t, TTL_NS);
+	return help_sweep(t, HELP_BASE_NS + (int64_t)VERSION_OLD * 1000);
+}
+
+static int
+operate_register(struct table *t, const struct world *w)
+{
+	(void)w;
+	return table_register(t, TABLE_MEMBER, "w5", "127.0.0.1:12000");
+}
+
+static const struct scenario scenarios[] = {
+	{"update", 30, 8, prepare_update, operate_put, false, true, WRITER_NEW},
+	{"insert", 30, 8, prepare_insert, operate_put, false, true, WRITER_NEW},
+	{"insert-evict", 8, 8, prepare_full, operate_put, false, true, WRITER_NEW},
+	{"update-long", 30, 8, prepare_update_long, operate_put, false, true, WRITER_NEW},
+	{"insert-long", 30, 8, prepare_insert_long, operate_put, false, true, WRITER_NEW},
+	{"insert-evict-long", 8, 8, prepare_full_long, operate_put, false, true, WRITER_NEW},
+	{"merge", 30, 8, prepare_update, operate_merge, false, true, WRITER_REMOTE},
+	{"sweep-expire", 8, 8, prepare_expired, operate_sweep, false, false, WRITER_NEW},
+	{"register", 8, 8, prepare_update, operate_register, true, false, WRITER_NEW},
+};
+
+/* --- dying while taking a dead one's lock -------------------------------------------------- */
+
+/* Replaces the pristine image by one in which a writer died with its locks held; false when there
+   is none. The world is the same: the dead one published nothing yet. */
+static bool
+run_use_dead_holder(struct run *run, const struct run *from, unsigned long which)
+{
+	unsigned long changes = from->changes < CHANGES_MAX ? from->changes : CHANGES_MAX;
+	pid_t pid;
+
+	for (unsigned long i = 0; i < changes; i++) {
+		if (!from->locked_at[i] || which-- > 0)
+			continue;
+		image_write(&from->pristine, from->name);
+		pid = child_start(from->scenario, &from->world, from->name);
+		NEED(child_go_to(pid, &from->path, from->change_at[i]));
+		child_kill(pid);
+		image_read(&run->pristine, from->name);
+		return true;
+	}
+	return false;
+}
+
+static void
+steal_from(const struct run *from, unsigned long which, const char *name)
+{
+	struct scenario scenario = *from->scenario;
+	struct run *run = calloc(1, sizeof(*run));
+
+	NEED(run);
+	scenario.name = name;
+	run->scenario = &scenario;
+	run->world = from->world;
+	help_name(run->name);
+	help_name(run->copy);
+	CHECK(run_use_dead_holder(run, from, which), "no instruction held that many locks");
+	if (run->pristine.bytes) {
+		run_every_step(run);
+		run_real_kills(run);
+	}
+	run_done(run);
+}
+
+/* --- dying while the segment is made ------------------------------------------------------- */
+
+static int
+operate_create(struct table *t, const struct world *w)
+{
+	struct table *made = NULL;
+
+	(void)t;
+	return help_open_writer(&made, (const char *)w->target.bytes, 8, 8, WRITER_NEW);
+}
+
+/* No copies here: what counts is what stands under the name, and a kill leaves nothing but that. */
+static void
+run_creation(void)
+{
+	const struct scenario scenario = {"create", 8, 8, NULL, operate_create, true, false, WRITER_NEW};
+	char name[HELP_NAME_MAX], dummy[HELP_NAME_MAX], bytes[HERD_ID_MAX];
+	struct world world = {0};
+	unsigned long steps = 0, kills = 0, absent = 0;
+	struct path path = {0};
+	struct table *t = NULL;
+	pid_t pid;
+
+	help_name(name);
+	help_name(dummy);
+	memcpy(world.target.bytes, name, sizeof(name));
+	pid = child_start(&scenario, &world, dummy);
+	path_add(&path, child_address(pid));
+	while (marks->phase < 2) {
+		child_step(pid);
+		path_add(&path, child_address(pid));
+		path.before += marks->phase == 0;
+		steps += marks->phase == 1;
+	}
+	child_finish(pid);
+	CHECK(marks->result == 0, "creation: %d", marks->result);
+	for (unsigned long i = 0; i < 300; i++) {
+		uint64_t version;
+		int r;
+
+		(void)table_unlink(name);
+		pid = child_start(&scenario, &world, dummy);
+		if (!child_go_to(pid, &path, path_near(&path, steps * i / 300 + 1)))
+			continue;
+		child_kill(pid);
+		kills++;
+		r = table_open_readonly(&t, name, 0);
+		CHECK(r == 0 || r == -ENOENT, "half a segment under the name: %d", r);
+		absent += r != 0;
+		if (r == 0)
+			table_free(t);
+		r = help_open_writer(&t, name, 8, 8, WRITER_NEW);
+		CHECK(r == 0, "opening after the death of the creator: %d", r);
+		if (r != 0)
+			continue;
+		r = help_put_version(t, help_id(bytes, 1, 20), 1, WRITER_NEW);
+		CHECK(r == 0 && help_version(t, help_id(bytes, 1, 20), &version) == 0, "put: %d", r);
+		table_free(t);
+	}
+	CHECK(kills >= 200 && absent > 0 && absent < kills, "%lu kills, %lu absent", kills, absent);
+	checks_end("create: %lu real kills over %lu instructions, %lu of them before the name", kills, steps,
+		   absent);
+	(void)table_unlink(name);
+	(void)table_unlink(dummy);
+	path_done(&path);
+}
+
+/* --- all of it -------------------------------------------------------------------------------- */
+
+static bool
+wanted(const char *name, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return true;
+	return argc == 1;
+}
+
+static void
+run_scenario(const struct scenario *s)
+{
+	struct run *run = calloc(1, sizeof(*run));
+
+	NEED(run);
+	run->scenario = s;
+	run_prepare(run);
+	run_every_step(run);
+	run_real_kills(run);
+	if (s->stores) /* the others lock nothing, or only for an instant */
+		run_stopped_holder(run);
+	if (strcmp(s->name, "update") == 0)
+		steal_from(run, 0, "update-steal");
+	if (strcmp(s->name, "insert") == 0) {
+		steal_from(run, 0, "insert-steal-one");
+		steal_from(run, 5, "insert-steal-both");
+	}
+	if (strcmp(s->name, "insert-evict") == 0)
+		steal_from(run, 5, "insert-evict-steal");
+	run_done(run);
+}
+
+int
+main(int argc, char **argv)
+{
+	marks = mmap(NULL, sizeof(*marks), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	NEED(marks != MAP_FAILED);
+	for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++)
+		if (wanted(scenarios[i].name, argc, argv))
+			run_scenario(&scenarios[i]);
+	if (wanted("create", argc, argv))
+		run_creation();
+	return checks_done();
+}
