@@ -20,9 +20,9 @@
 #endif
 
 enum {
-	LOCK_SPINS = 64,	   /* before the kernel is asked at all */
-	LOCK_ASK_EVERY = 16,	   /* tries between two questions */
-	LOCK_WAIT_NS = 1000000,	   /* then the owner lives but does not go on */
+	LOCK_SPINS = 64,	/* before the kernel is asked at all */
+	LOCK_ASK_EVERY = 16,	/* tries between two questions */
+	LOCK_WAIT_NS = 1000000, /* then the owner lives but does not go on */
 	REGISTRY_WAIT_MS = 1000,
 };
 

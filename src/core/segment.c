@@ -74,7 +74,8 @@ constants_lay_out(struct segment_constants *c, uint32_t clients, uint32_t long_c
 	}
 	for (int i = 0; i < SEGMENT_CLASSES; i++) {
 		c->class[i].slots_offset = at;
-		at = round_to_page(at + (uint64_t)c->class[i].buckets * SEGMENT_WAYS * c->class[i].slot_bytes);
+		at = round_to_page(at +
+				   (uint64_t)c->class[i].buckets * SEGMENT_WAYS * c->class[i].slot_bytes);
 	}
 	c->bytes = at;
 }
@@ -154,7 +155,8 @@ open_checked(const char *name, bool readonly, struct stat *ret_st)
 	/* O_NONBLOCK: a planted fifo must not hang us. */
 	fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO ? -EPERM : -errno;
+		return errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO ? -EPERM
+											      : -errno;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	r = segment_check_owner(&st, readonly);

@@ -89,8 +89,8 @@ struct segment {
 	struct segment_constants constants;
 	dev_t dev;
 	ino_t ino;
-	bool is_private;   /* nobody else can see it */
-	bool is_borrowed;  /* the mapping belongs to another struct segment */
+	bool is_private;  /* nobody else can see it */
+	bool is_borrowed; /* the mapping belongs to another struct segment */
 };
 
 /* Bytes of locks: byte n of the object is never written through the lock. */

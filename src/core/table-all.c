@@ -297,7 +297,8 @@ static int
 count_body(void *arg)
 {
 	const struct count_call *call = arg;
-	_Atomic uint64_t *counter = &segment_process(&call->t->segment, call->t->self.index)->counter[call->which];
+	_Atomic uint64_t *counter =
+		&segment_process(&call->t->segment, call->t->self.index)->counter[call->which];
 
 	/* Load and store, not an atomic add: only this process writes its own counters. */
 	atomic_store_explicit(counter,

@@ -81,8 +81,8 @@ slot_at(const struct segment *s, const struct segment_class *c, uint32_t bucket,
 int slot_read(const struct slot *slot, struct slot_copy *ret);
 
 /* With the bucket locked: puts a value in the idle half and publishes it. id.len 0: id stays. */
-void slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value,
-		uint64_t tag);
+void
+slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t tag);
 
 /* With the bucket locked: makes the slot free. */
 void slot_clear(const struct slot *slot, uint64_t ctl);

@@ -151,7 +151,8 @@ slot_read(const struct slot *slot, struct slot_copy *ret)
 	for (int try = 0; try < READ_TRIES; try++) {
 		/* Acquire: the words below are at least as new as this word. */
 		uint64_t before = atomic_load_explicit(slot->ctl, memory_order_acquire);
-		const _Atomic uint32_t *value = slot->words + id_words + (ctl_sequence(before) & 1) * VALUE_WORDS;
+		const _Atomic uint32_t *value = slot->words + id_words +
+						(ctl_sequence(before) & 1) * VALUE_WORDS;
 		unsigned int id_len;
 
 		if (!(before & CTL_USED))
@@ -591,7 +592,8 @@ table_merge(struct table *t, const struct herd_fix *fix)
 		return r;
 	table_key_make(t, (struct text){fix->id, fix->id_len}, &key);
 	put.key = &key;
-	put.rank = (struct fix_rank){fix_order_ns(&client, fix->rx_ns), fix->rx_ns, number.name, location, time};
+	put.rank = (struct fix_rank){fix_order_ns(&client, fix->rx_ns), fix->rx_ns, number.name, location,
+				     time};
 	value_pack(&put.value, key.hash, fix->id_len, number.number, fix->rx_ns, time, location);
 	return table_guarded(t, put_body, &put);
 }

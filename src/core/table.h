@@ -19,14 +19,14 @@
 
 struct table; /* opaque */
 
-enum {				   /* > 0: the direct caller handles these */
-	TABLE_E_UNKNOWN = 1,	   /* no fix of this client, or expired */
-	TABLE_E_LAPPED,		   /* writers kept overtaking us; ask again */
-	TABLE_E_OLDER,		   /* the table holds this fix or a newer one; nothing changed */
-	TABLE_E_BUSY,		   /* a live process holds the bucket and does not go on; try again later */
-	TABLE_E_END,		   /* iteration is over */
-	TABLE_E_NAME_TAKEN,	   /* a live process has this name */
-	TABLE_E_MOVED,		   /* now on another segment, with the fixes of the old one */
+enum {			    /* > 0: the direct caller handles these */
+       TABLE_E_UNKNOWN = 1, /* no fix of this client, or expired */
+       TABLE_E_LAPPED,	    /* writers kept overtaking us; ask again */
+       TABLE_E_OLDER,	    /* the table holds this fix or a newer one; nothing changed */
+       TABLE_E_BUSY,	    /* a live process holds the bucket and does not go on; try again later */
+       TABLE_E_END,	    /* iteration is over */
+       TABLE_E_NAME_TAKEN,  /* a live process has this name */
+       TABLE_E_MOVED,	    /* now on another segment, with the fixes of the old one */
 };
 
 enum table_role {
@@ -36,28 +36,28 @@ enum table_role {
 };
 
 /* What each process counts about itself, in shared memory. */
-#define TABLE_COUNTERS(X)                                                                                    \
-	X(connections, "open connections")                                                                   \
-	X(accepted, "connections opened since the start")                                                    \
-	X(refused, "connections refused")                                                                    \
-	X(dropped, "connections dropped for a fault")                                                        \
-	X(iamat, "IAMAT commands")                                                                           \
-	X(whatsat, "WHATSAT commands")                                                                       \
-	X(invalid, "invalid commands")                                                                       \
-	X(stored, "fixes that changed the table")                                                            \
-	X(older, "fixes older than the one held")                                                            \
-	X(evicted, "fixes evicted from full buckets")                                                        \
-	X(expired, "fixes removed because of their age")                                                     \
-	X(stolen, "bucket locks taken from dead processes")                                                  \
-	X(busy, "fixes that had to wait for a stopped process")                                              \
-	X(damaged, "damaged fixes found and freed")                                                          \
+#define TABLE_COUNTERS(X)                                       \
+	X(connections, "open connections")                      \
+	X(accepted, "connections opened since the start")       \
+	X(refused, "connections refused")                       \
+	X(dropped, "connections dropped for a fault")           \
+	X(iamat, "IAMAT commands")                              \
+	X(whatsat, "WHATSAT commands")                          \
+	X(invalid, "invalid commands")                          \
+	X(stored, "fixes that changed the table")               \
+	X(older, "fixes older than the one held")               \
+	X(evicted, "fixes evicted from full buckets")           \
+	X(expired, "fixes removed because of their age")        \
+	X(stolen, "bucket locks taken from dead processes")     \
+	X(busy, "fixes that had to wait for a stopped process") \
+	X(damaged, "damaged fixes found and freed")             \
 	X(lookups, "places lookups in flight")
 
 enum table_counter {
 #define X(name, help) TABLE_COUNTER_##name,
 	TABLE_COUNTERS(X)
 #undef X
-	TABLE_COUNTER_COUNT
+		TABLE_COUNTER_COUNT
 };
 
 struct table_options {
@@ -159,9 +159,9 @@ int table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_n
 /* --- about the table -------------------------------------------------- */
 
 struct table_info {
-	uint64_t bytes;		       /* of the whole segment */
-	uint64_t slots, long_slots;    /* there are */
-	uint64_t used, long_used;      /* in use now, expired ones included */
+	uint64_t bytes;			/* of the whole segment */
+	uint64_t slots, long_slots;	/* there are */
+	uint64_t used, long_used;	/* in use now, expired ones included */
 	uint32_t clients, long_clients; /* as configured by its creator */
 	int64_t created_ns;
 	uint64_t evicted; /* since creation, by processes alive and gone */

@@ -14,7 +14,7 @@
 
 enum {
 	VALUE_WORDS = 11,
-	VALUE_TEXT_WORD = 4,			       /* first word of the packed texts */
+	VALUE_TEXT_WORD = 4,					  /* first word of the packed texts */
 	VALUE_TEXT_BYTES = HERD_TIME_MAX + 1 + HERD_LOCATION_MAX, /* unpacked, with a separator between */
 };
 

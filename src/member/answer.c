@@ -271,8 +271,8 @@ find_fix(struct member *m, struct answer_batch *batch, size_t index, int64_t now
 }
 
 static int
-answer_whatsat(struct member *m, struct answer_batch *batch, size_t index, int64_t now_ns,
-	       struct buffer *out, struct reply **ret_pending)
+answer_whatsat(struct member *m, struct answer_batch *batch, size_t index, int64_t now_ns, struct buffer *out,
+	       struct reply **ret_pending)
 {
 	const struct message *message = &batch->message[index];
 	size_t before = out->len;

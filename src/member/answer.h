@@ -62,8 +62,8 @@ void answer_prefetch(struct member *m, struct answer_batch *batch);
  *   ANSWER_E_PENDING  *ret_pending will be ready later; set its `ready` and `owner`
  *   -ENOBUFS, -ENOMEM *out is as it was
  */
-int answer_give(struct member *m, struct answer_batch *batch, size_t index, int64_t rx_ns,
-		struct buffer *out, struct reply **ret_pending);
+int answer_give(struct member *m, struct answer_batch *batch, size_t index, int64_t rx_ns, struct buffer *out,
+		struct reply **ret_pending);
 
 /* "? ", the first line_max bytes of the line, LF. */
 int answer_refuse(struct member *m, struct text line, struct buffer *out);

@@ -83,8 +83,8 @@ static void
 parcel_new(struct datagram *d, struct reply *reply, const struct sender *to)
 {
 	/* A bound for senders who cannot be told apart, and need not exist. */
-	struct parcel *parcel =
-		d->parcel_count < d->member->conf.lookups_max ? calloc(1, sizeof(*parcel)) : NULL;
+	struct parcel *parcel = d->parcel_count < d->member->conf.lookups_max ? calloc(1, sizeof(*parcel))
+									      : NULL;
 
 	if (!parcel) {
 		reply_free(reply);

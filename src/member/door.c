@@ -28,8 +28,8 @@ struct door {
 	uint32_t magic;
 	struct member *member;
 	struct listen_socket socket;
-	struct event *readable; /* owned */
-	struct event *pause;	/* owned */
+	struct event *readable;	   /* owned */
+	struct event *pause;	   /* owned */
 	struct datagram *datagram; /* owned; of a UDP socket */
 };
 

@@ -34,8 +34,8 @@ name_of(const struct options *options)
 	if (!name)
 		fputs("herd-member: --name NAME is missing; see --help\n", stderr);
 	else if (!fix_server_valid(text_of(name)))
-		fprintf(stderr, "herd-member: --name '%s': want 1 to %d letters, digits, '-', '_', '.'\n", name,
-			HERD_SERVER_MAX);
+		fprintf(stderr, "herd-member: --name '%s': want 1 to %d letters, digits, '-', '_', '.'\n",
+			name, HERD_SERVER_MAX);
 	else
 		return name;
 	return NULL;

@@ -18,8 +18,8 @@
 #include "places/embedded.h"
 
 enum {
-	TICK_MS = 250,	/* deadlines */
-	RETRY_MS = 5,	/* fixes that wait for a place in the table */
+	TICK_MS = 250,	  /* deadlines */
+	RETRY_MS = 5,	  /* fixes that wait for a place in the table */
 	FOLLOW_MS = 1000, /* is the table's name still ours? */
 	DATAGRAM_ROOM = 65536,
 };
@@ -65,7 +65,7 @@ member_make_input(struct member *m)
 	}
 	m->line_room = line_room;
 	m->work_room = work_room;
-	TAILQ_FOREACH (s, &m->sessions, in_member)
+	for (s = TAILQ_FIRST(&m->sessions); s; s = TAILQ_NEXT(s, in_member))
 		s->in.max = m->input_size;
 	return 0;
 }
@@ -230,8 +230,9 @@ member_adopt_doors(struct member *m, size_t count, char **names)
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = listen_adopt(&socket, i, names, count);
 		if (r == LISTEN_E_FOREIGN) {
-			log_warning("The service manager passed a socket '%s' that is nothing of mine, ignoring",
-				    names ? names[i] : "?");
+			log_warning(
+				"The service manager passed a socket '%s' that is nothing of mine, ignoring",
+				names ? names[i] : "?");
 			r = 0;
 			continue;
 		}
@@ -291,7 +292,8 @@ member_open_doors(struct member *m)
 		free(names[i]);
 	free(names);
 	if (r == 0 && m->door_count == 0) {
-		log_error("Nothing to listen on: give --listen ADDR:PORT, or `listen =` in [member %s]", m->name);
+		log_error("Nothing to listen on: give --listen ADDR:PORT, or `listen =` in [member %s]",
+			  m->name);
 		r = -EDESTADDRREQ;
 	}
 	return r;

@@ -31,8 +31,8 @@ struct member {
 	uint32_t magic;
 	const struct options *options; /* not owned: for reloading */
 	struct conf conf;
-	const char *name;	       /* not owned */
-	struct text server;	       /* the same, as AT lines carry it */
+	const char *name;   /* not owned */
+	struct text server; /* the same, as AT lines carry it */
 
 	struct loop *loop;
 	struct loop_signal *on_term, *on_int, *on_hup;
@@ -51,13 +51,13 @@ struct member {
 
 	/* One input and one output buffer serve every connection: they stay in the cache. A
 	   connection keeps only what a turn leaves over. */
-	char *input; /* owned */
-	size_t input_size; /* a piece of a line, then one recv */
+	char *input;		       /* owned */
+	size_t input_size;	       /* a piece of a line, then one recv */
 	uint32_t line_room, work_room; /* the greatest line-max and work-max that there were */
 	struct buffer output;
 
-	int64_t now_ns;	     /* monotonic, of the last tick */
-	int64_t followed_ns; /* when the table's name was last followed */
+	int64_t now_ns;			    /* monotonic, of the last tick */
+	int64_t followed_ns;		    /* when the table's name was last followed */
 	int64_t count[TABLE_COUNTER_COUNT]; /* since they were last handed to the table */
 };
 

@@ -79,7 +79,8 @@ session_drop(struct session *s, const char *why)
 	member_count(s->member, TABLE_COUNTER_dropped, 1);
 	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, s->member->now_ns))
 		log_event(LOG_INFO, MSG_CONNECTION_DROPPED,
-			  LOG_FIELDS("HERD_REASON=%s", why, "HERD_CLIENT=%s", session_peer(session_fd(s), peer)),
+			  LOG_FIELDS("HERD_REASON=%s", why, "HERD_CLIENT=%s",
+				     session_peer(session_fd(s), peer)),
 			  "Dropped the connection of %s: %s", session_peer(session_fd(s), peer), why);
 	session_free(s);
 }

@@ -14,13 +14,13 @@ struct session {
 	struct member *member;
 	TAILQ_ENTRY(session) in_member;
 	struct event readable, writable;
-	bool reading, writing; /* whether each of them is added */
-	bool skipping;	       /* inside a line that was too long */
-	bool ended;	       /* the client sends no more */
-	uint32_t pending;      /* replies in the queue that wait */
-	size_t queued;	       /* bytes of replies in the queue that are ready */
-	struct buffer in;      /* received, not answered yet */
-	struct buffer out;     /* replies, not sent yet */
+	bool reading, writing;	 /* whether each of them is added */
+	bool skipping;		 /* inside a line that was too long */
+	bool ended;		 /* the client sends no more */
+	uint32_t pending;	 /* replies in the queue that wait */
+	size_t queued;		 /* bytes of replies in the queue that are ready */
+	struct buffer in;	 /* received, not answered yet */
+	struct buffer out;	 /* replies, not sent yet */
 	struct reply_list queue; /* in command order, from the first one that waits on */
 	int64_t line_since_ns;	 /* the line at the front of `in` is unfinished since then; 0: none is */
 	int64_t sent_ns;	 /* when `out` last moved */

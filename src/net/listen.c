@@ -34,7 +34,8 @@ socket_name(struct listen_socket *l, const char *word)
 		if (name.ss_family == AF_UNIX) {
 			const struct sockaddr_un *un = (const struct sockaddr_un *)&name;
 
-			snprintf(l->text, sizeof(l->text), "unix %.*s", (int)sizeof(un->sun_path), un->sun_path);
+			snprintf(l->text, sizeof(l->text), "unix %.*s", (int)sizeof(un->sun_path),
+				 un->sun_path);
 			return;
 		}
 		address_format((struct sockaddr *)&name, address);

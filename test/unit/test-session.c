@@ -193,7 +193,7 @@ heard(struct fixture *f)
 	return text;
 }
 
-#define ME "IAMAT me +1+1 1\n"
+#define ME    "IAMAT me +1+1 1\n"
 #define AT_ME "AT Alpha me 1\n"
 
 static void
@@ -209,7 +209,8 @@ test_order(void **state)
 	assert_string_equal(heard(f), "");
 	slow_answer(0);
 	turn(f);
-	assert_string_equal(heard(f), AT_ME "{\"n\":0}\n\n? foo\n" AT_ME "{\"n\":1}\n\n" AT_ME "{}\n\n? bar\n");
+	assert_string_equal(heard(f),
+			    AT_ME "{\"n\":0}\n\n? foo\n" AT_ME "{\"n\":1}\n\n" AT_ME "{}\n\n? bar\n");
 }
 
 static void

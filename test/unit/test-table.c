@@ -685,7 +685,7 @@ test_registry_fills_and_empties(void **state)
 			char bytes[HERD_ID_MAX];
 			struct herd_fix fix;
 
-			help_fix(&fix, help_id(bytes, (uint32_t)i, 20), (uint64_t)(1 + round), 0);
+			help_fix(&fix, help_id(bytes, (uint32_t)i, 20), (uint64_t)round + 1, 0);
 			if (i < count - 1)
 				assert_int_equal(help_put(tables[i], &fix), 0);
 			else
