@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
@@ -22,6 +23,7 @@ enum {
 	RETRY_MS = 5,	  /* fixes that wait for a place in the table */
 	FOLLOW_MS = 1000, /* is the table's name still ours? */
 	DATAGRAM_ROOM = 65536,
+	DESCRIPTORS_ELSE = 256, /* for all that is no connection */
 };
 
 /* --- counting -------------------------------------------------------------- */
@@ -299,6 +301,23 @@ member_open_doors(struct member *m)
 	return r;
 }
 
+/* A login shell allows 1,024 descriptors; one connection needs one. */
+static void
+member_allow_descriptors(const struct member *m)
+{
+	rlim_t wanted = (rlim_t)m->conf.connections_max + DESCRIPTORS_ELSE;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
+		log_notice(
+			"Only %llu descriptors are allowed: connections-max = %u cannot be reached, further "
+			"clients will wait",
+			(unsigned long long)limit.rlim_cur, m->conf.connections_max);
+}
+
 /* --- time ------------------------------------------------------------------------------ */
 
 static void
@@ -377,6 +396,7 @@ member_set_up(struct member *m)
 	r = loop_new(&m->loop);
 	if (r < 0)
 		return log_error_r(r, "Cannot make an event loop");
+	member_allow_descriptors(m);
 	m->output.max = 2 * MEMBER_ANSWER_MAX;
 	r = member_make_input(m);
 	if (r < 0)

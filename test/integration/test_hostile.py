@@ -521,3 +521,16 @@ def test_idle_connections_cost_little(herd):
 		for connection in idle:
 			connection.close()
 		assert each < (40 if harness.SANITIZED else 4), each	# KiB
+
+
+def test_a_login_shells_limit_is_raised(herd):
+	"""1,024 descriptors are what a shell allows at first; connections-max counts."""
+	soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+	resource.setrlimit(resource.RLIMIT_NOFILE, (min(1024, hard), hard))
+	try:
+		alpha = herd.member("Alpha", settings={"connections-max": "3000"})
+	finally:
+		resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+	with open("/proc/%d/limits" % alpha.pid) as limits:
+		line = next(line for line in limits if line.startswith("Max open files"))
+	assert int(line.split()[3]) >= min(3000, hard)
