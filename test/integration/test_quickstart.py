@@ -48,12 +48,16 @@ class Running:
 		self.process = start(*words, stdin=subprocess.DEVNULL)
 		os.set_blocking(self.process.stdout.fileno(), False)
 		self.output = ""
+		self.pids, self.segment = {}, ""
+
+	def up(self):
 		self.wait_for("Logs are in", LONG)
 		self.pids = children(self.process.pid)
 		self.ports = {name: int(port) for name, port in re.findall(r"(Alpha|Echo) \(127\.0\.0\.1 port (\d+)\)", self.output)}
 		self.conf = re.search(r"--config (\S+)", self.output).group(1)
 		with open(self.conf if os.path.isabs(self.conf) else os.path.join(TOP, self.conf), encoding="utf-8") as file:
 			self.segment = "/dev/shm" + re.search(r"shm = (\S+)", file.read()).group(1)
+		return self
 
 	def wait_for(self, text, limit=LIMIT):
 		def there():
@@ -71,11 +75,11 @@ class Running:
 	def end(self):
 		"""Nothing is left behind even when a test fails."""
 		if self.process.poll() is None:
-			self.process.kill()
+			self.process.terminate()
 			self.process.wait(LIMIT)
 		self.process.stdout.close()
 		until(lambda: not self.alive(), "its programs are gone")
-		if os.path.exists(self.segment):
+		if self.segment and os.path.exists(self.segment):
 			os.unlink(self.segment)
 
 
@@ -85,7 +89,7 @@ def running():
 
 	def run(*words):
 		started.append(Running(*words))
-		return started[-1]
+		return started[-1].up()
 	yield run
 	for one in started:
 		one.end()
