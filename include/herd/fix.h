@@ -7,11 +7,11 @@
 #include <stdint.h>
 
 enum {
-	HERD_ID_MAX = 255,	 /* bytes; none is white space or NUL */
-	HERD_SERVER_MAX = 23,	 /* bytes of A-Z a-z 0-9 - _ . */
-	HERD_LOCATION_MAX = 34,	 /* +DD.dddddddddddd+DDD.dddddddddddd/ */
-	HERD_TIME_MAX = 21,	 /* SSSSSSSSSSS.nnnnnnnnn */
-	HERD_SKEW_MAX = 22,	 /* +SSSSSSSSSSS.nnnnnnnnn */
+	HERD_ID_MAX = 255,	/* bytes; none is white space or NUL */
+	HERD_SERVER_MAX = 23,	/* bytes of A-Z a-z 0-9 - _ . */
+	HERD_LOCATION_MAX = 34, /* +DD.dddddddddddd+DDD.dddddddddddd/ */
+	HERD_TIME_MAX = 21,	/* SSSSSSSSSSS.nnnnnnnnn */
+	HERD_SKEW_MAX = 22,	/* +SSSSSSSSSSS.nnnnnnnnn */
 	HERD_AT_MAX = 3 + HERD_SERVER_MAX + 1 + HERD_SKEW_MAX + 1 + HERD_ID_MAX + 1 + HERD_LOCATION_MAX + 1 +
 		      HERD_TIME_MAX + 1, /* a whole AT line with its LF */
 };

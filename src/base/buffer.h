@@ -9,10 +9,10 @@
 #include "base/text.h"
 
 struct buffer {
-	char *bytes;	/* owned */
-	size_t len;	/* used */
-	size_t size;	/* allocated */
-	size_t max;	/* never grows past this */
+	char *bytes; /* owned */
+	size_t len;  /* used */
+	size_t size; /* allocated */
+	size_t max;  /* never grows past this */
 };
 
 /* Frees the bytes; max stays. */

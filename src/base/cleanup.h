@@ -11,12 +11,12 @@
 #define CLEANUP(function) __attribute__((cleanup(function)))
 
 /* Defines name##p(), the cleanup function for pointers that name() frees. */
-#define CLEANUP_POINTER(type, name)                                                                          \
-	static inline void name##p(type **pointer)                                                           \
-	{                                                                                                    \
-		if (*pointer)                                                                                \
-			name(*pointer);                                                                      \
-	}                                                                                                    \
+#define CLEANUP_POINTER(type, name)                \
+	static inline void name##p(type **pointer) \
+	{                                          \
+		if (*pointer)                      \
+			name(*pointer);            \
+	}                                          \
 	_Static_assert(1, "takes the semicolon")
 
 static inline void

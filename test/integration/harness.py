@@ -10,7 +10,6 @@ import fcntl
 import itertools
 import os
 import re
-import resource
 import signal
 import socket
 import struct
@@ -59,7 +58,7 @@ def until(condition, what, limit=LIMIT, pause=0.005):
 class Process:
 	"""One program of a herd. Its log is a file; its death is noticed."""
 
-	def __init__(self, name, argv, folder, env=None, files=None, memory=None, pass_fds=()):
+	def __init__(self, name, argv, folder, env=None, pass_fds=()):
 		self.name = name
 		self.log = os.path.join(folder, "%s-%d.log" % (re.sub(r"[^A-Za-z0-9._-]", "_", name), next(numbers)))
 		self.expected_death = False
@@ -69,10 +68,6 @@ class Process:
 			libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)	# nothing outlives a killed test run
 			if os.getppid() != parent:
 				os._exit(1)
-			if files:
-				resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-			if memory:
-				resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 
 		with open(self.log, "wb") as out:
 			self.popen = subprocess.Popen(argv, cwd=folder, env=dict(os.environ, **(env or {})),

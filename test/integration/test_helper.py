@@ -1,5 +1,6 @@
 """herd-flood as the keeper of the table: makes it, adopts it, cleans it, follows it, alone."""
 
+import json
 import os
 import re
 import select
@@ -137,6 +138,10 @@ def test_frees_what_is_damaged(herd, fill):
 		file.write(b"\x55" * (size - size // 2))
 	flood.wait_log(r"Cleaned up the table: took 0 locks from the dead, freed \d+ damaged fixes")
 	fill("--count", "10000")	# there is room for all of them again
+
+	def clients():
+		return json.loads(herd.run_ctl("--json", "status").stdout)["table"]["clients"]
+	until(lambda: clients() == 10000, "the damaged ones are gone")
 	flood.stop()
 	assert "with 10000 of" in helper(herd).text()
 

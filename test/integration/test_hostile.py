@@ -269,13 +269,15 @@ def test_a_thousand_slowloris(herd):
 
 def test_out_of_descriptors(herd):
 	"""No spin, the old ones are served, and it recovers as soon as there is room."""
-	member = herd.member("Alpha", files=40)
+	member = herd.member("Alpha")
 	old = member.client()
 	assert old.ask(b"x") == b"? x\n"
+	resource.prlimit(member.pid, resource.RLIMIT_NOFILE, (40, 40))	# now: it asked for enough when it started
 	crowd = []
 	for _ in range(200):
 		try:
 			crowd.append(Client(member.tcp[0], limit=20))
+			crowd[-1].send(b"crowd\n")
 		except OSError:
 			break
 	assert len(crowd) > 60
@@ -287,6 +289,9 @@ def test_out_of_descriptors(herd):
 		time.sleep(0.02)
 	window, used = time.monotonic() - started, member.cpu_s() - cpu
 	assert asked > 20
+	assert member.descriptors() <= 40
+	unanswered = [c for c in crowd if not select.select([c.socket], [], [], 0)[0]]
+	assert len(unanswered) > 20	# they wait to be accepted, or were never greeted
 	assert used < 0.2 * window, (used, window)
 	for connection in crowd:
 		connection.close()
