@@ -237,6 +237,15 @@ text_drop(struct text *t, size_t n)
 	*t = (struct text){t->at + n, t->len - n};
 }
 
+/* Takes what is done with, at least one byte, off the front of *in. */
+static void
+session_pass(struct session *s, struct text *in, size_t n)
+{
+	text_drop(in, n);
+	if (in->at[-1] == '\n')
+		s->line_since_ns = 0; /* the next line has a time of its own */
+}
+
 /* Goes on skipping a line that was too long. */
 static void
 session_skip(struct session *s, struct text *in)
@@ -247,7 +256,7 @@ session_skip(struct session *s, struct text *in)
 		return;
 	end = memchr(in->at, '\n', in->len);
 	s->skipping = !end;
-	text_drop(in, end ? (size_t)(end - in->at) + 1 : in->len);
+	session_pass(s, in, end ? (size_t)(end - in->at) + 1 : in->len);
 }
 
 /* Takes one line off the front of *in into the batch; false: there is only a piece of one. */
@@ -338,7 +347,7 @@ session_answer(struct session *s, struct text *in)
 			r = batch_give(s, &batch.answer, i, rx_ns);
 			if (r < 0)
 				return r;
-			text_drop(in, batch.used[i]);
+			session_pass(s, in, batch.used[i]);
 		}
 	}
 	return 0;
@@ -364,7 +373,7 @@ session_answer_last(struct session *s, struct text *in)
 
 /* Keeps what a turn did not answer. in points into s->in or into the shared input. */
 static int
-session_keep(struct session *s, struct text in, size_t before)
+session_keep(struct session *s, struct text in)
 {
 	bool own = s->in.bytes && in.at >= s->in.bytes && in.at <= s->in.bytes + s->in.len;
 	bool unfinished = (in.len > 0 || s->skipping) && !session_is_full(s);
@@ -372,7 +381,7 @@ session_keep(struct session *s, struct text in, size_t before)
 
 	if (!unfinished)
 		s->line_since_ns = 0;
-	else if (in.len < before || s->line_since_ns == 0) /* another line than the last time */
+	else if (s->line_since_ns == 0)
 		s->line_since_ns = s->member->now_ns;
 	if (own) {
 		buffer_consume(&s->in, s->in.len - in.len);
@@ -390,8 +399,6 @@ session_keep(struct session *s, struct text in, size_t before)
 static int
 session_turn(struct session *s, struct text in)
 {
-	size_t before = in.len;
-	bool skipped = s->skipping;
 	int r;
 
 	r = session_answer(s, &in);
@@ -401,7 +408,7 @@ session_turn(struct session *s, struct text in)
 		r = session_send_output(s);
 	s->member->output.len = 0;
 	if (r == 0)
-		r = session_keep(s, in, skipped && s->skipping ? in.len : before);
+		r = session_keep(s, in);
 	return r;
 }
 

@@ -293,6 +293,30 @@ test_skipping_while_waiting(void **state)
 	assert_string_equal(strchr(refused, '\n') + 1, AT_ME "{}\n\n");
 }
 
+/* A giant line after the other, each finished in time: however long it goes on, nothing is late. */
+static void
+test_each_line_has_its_own_time(void **state)
+{
+	struct fixture *f = *state;
+	char giants[6002];
+
+	memset(giants, 'x', sizeof(giants) - 1);
+	giants[0] = '\n';
+	giants[sizeof(giants) - 1] = '\0';
+	say(f, giants + 1);
+	for (int i = 0; i < 5; i++) {
+		f->m.now_ns += f->m.conf.line_timeout_ns * 2 / 3;
+		say(f, giants);
+		session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+		assert_false(TAILQ_EMPTY(&f->m.sessions));
+	}
+	f->m.now_ns += f->m.conf.line_timeout_ns * 2 / 3;
+	say(f, "still the same line");
+	f->m.now_ns += f->m.conf.line_timeout_ns * 2 / 3;
+	session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
 int
 main(void)
 {
@@ -302,6 +326,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_client_goes_away, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_half_close_waits_for_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
