@@ -117,24 +117,26 @@ listen_udp(struct listen_socket *ret, const struct address *address)
 	return 0;
 }
 
-/* Somebody accepts connections there. */
+/* A socket file whose socket is gone. Any other answer than "refused" comes from somebody who lives: a full
+   queue, a socket of another type, one that we may not use. */
 static bool
-unix_is_served(const struct sockaddr_un *name)
+unix_is_stale(const struct sockaddr_un *name)
 {
 	CLEANUP(cleanup_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct stat st;
 
-	return fd < 0 || connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0 || errno == EAGAIN;
+	return fd >= 0 && lstat(name->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	       connect(fd, (const struct sockaddr *)name, sizeof(*name)) < 0 && errno == ECONNREFUSED;
 }
 
 static int
 unix_bind(int fd, const struct sockaddr_un *name)
 {
-	struct stat st;
-
 	if (bind(fd, (const struct sockaddr *)name, sizeof(*name)) == 0)
 		return 0;
-	if (errno != EADDRINUSE || lstat(name->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode) ||
-	    unix_is_served(name))
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (!unix_is_stale(name))
 		return -EADDRINUSE;
 	if (unlink(name->sun_path) < 0 || bind(fd, (const struct sockaddr *)name, sizeof(*name)) < 0)
 		return -errno;
@@ -156,11 +158,14 @@ listen_unix(struct listen_socket *ret, const char *path)
 		return -errno;
 	l.unlink_path = strdup(path);
 	r = l.unlink_path ? unix_bind(l.fd, &name) : -ENOMEM;
-	if (r == 0 && listen(l.fd, LISTEN_BACKLOG) < 0)
-		r = -errno;
 	if (r < 0) {
 		free(l.unlink_path);
 		close(l.fd);
+		return r;
+	}
+	if (lstat(path, &l.made) < 0 || listen(l.fd, LISTEN_BACKLOG) < 0) {
+		r = -errno;
+		listen_done(&l);
 		return r;
 	}
 	socket_name(&l, "unix");
@@ -203,13 +208,24 @@ listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count
 	return 0;
 }
 
+/* The file at the path is still the one that this socket made. */
+static bool
+file_is_ours(const struct listen_socket *l)
+{
+	struct stat st;
+
+	return l->unlink_path && lstat(l->unlink_path, &st) == 0 && st.st_dev == l->made.st_dev &&
+	       st.st_ino == l->made.st_ino;
+}
+
 void
 listen_done(struct listen_socket *l)
 {
+	/* The file goes first: once the socket is closed somebody may take the path over. */
+	if (file_is_ours(l))
+		unlink(l->unlink_path);
 	if (l->fd >= 0)
 		close(l->fd);
-	if (l->unlink_path)
-		unlink(l->unlink_path);
 	free(l->unlink_path);
 	l->unlink_path = NULL;
 	l->fd = -1;

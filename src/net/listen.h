@@ -5,6 +5,7 @@
  * service manager. All are non-blocking and close-on-exec.
  */
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "base/address.h"
 
@@ -20,13 +21,15 @@ struct listen_socket {
 	enum listen_kind kind;
 	char text[LISTEN_TEXT_MAX]; /* "tcp 127.0.0.1:12000", "unix /run/herd/Alpha.sock" */
 	char *unlink_path;	    /* owned; a socket file of our own making, or NULL */
+	struct stat made;	    /* that file, as it was made */
 };
 
 /* Negative errno, EADDRINUSE among them. */
 int listen_tcp(struct listen_socket *ret, const struct address *address);
 int listen_udp(struct listen_socket *ret, const struct address *address);
 
-/* Takes the place of a socket file that nobody listens on any more; -EADDRINUSE when somebody does. */
+/* Takes the place of a socket file that refuses connections: nobody has it any more. -EADDRINUSE:
+   somebody has it, or it is no socket at all. */
 int listen_unix(struct listen_socket *ret, const char *path);
 
 /* What a client on this host connects to: "127.0.0.1:12000", "unix:/run/herd/Alpha.sock". */
@@ -41,7 +44,7 @@ enum { LISTEN_E_FOREIGN = 1 };
  */
 int listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count);
 
-/* Closes it, removes a socket file of our own. */
+/* Closes it; removes the socket file of our own making, unless another one has come in its place. */
 void listen_done(struct listen_socket *l);
 
 #endif
