@@ -43,9 +43,9 @@ member_publish_counts(struct member *m)
 
 static struct source_options source_options_of(struct member *m);
 
-/* Room for the longest piece of a line and one recv behind it; never shrinks. */
+/* Room for the longest piece of a line and one recv behind it, and for its "? " copy; never shrinks. */
 static int
-member_make_input(struct member *m)
+member_make_room(struct member *m)
 {
 	uint32_t line_room = m->conf.line_max > m->line_room ? m->conf.line_max : m->line_room;
 	uint32_t work_room = m->conf.work_max > m->work_room ? m->conf.work_max : m->work_room;
@@ -67,6 +67,8 @@ member_make_input(struct member *m)
 	}
 	m->line_room = line_room;
 	m->work_room = work_room;
+	m->output.max = MEMBER_OUTPUT_FULL +
+			(line_room + 3 > MEMBER_ANSWER_MAX ? line_room + 3 : (size_t)MEMBER_ANSWER_MAX);
 	for (s = TAILQ_FIRST(&m->sessions); s; s = TAILQ_NEXT(s, in_member))
 		s->in.max = m->input_size;
 	return 0;
@@ -93,7 +95,7 @@ member_on_reload(void *arg)
 	/* Says by itself what changed, what has to wait for a restart, what is wrong. */
 	if (options_reload(m->options, m->name, &m->conf, &changes) != 0)
 		return;
-	if (member_make_input(m) < 0)
+	if (member_make_room(m) < 0)
 		log_error("No memory for a longer line-max or work-max; the old ones stay");
 	member_apply(m);
 }
@@ -397,8 +399,7 @@ member_set_up(struct member *m)
 	if (r < 0)
 		return log_error_r(r, "Cannot make an event loop");
 	member_allow_descriptors(m);
-	m->output.max = 2 * MEMBER_ANSWER_MAX;
-	r = member_make_input(m);
+	r = member_make_room(m);
 	if (r < 0)
 		return log_error_r(r, "Cannot make buffers");
 	r = member_start_timers(m);

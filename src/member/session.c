@@ -1,9 +1,11 @@
 /*
  * Session: read much, answer it all, send once.
  *
- * A turn takes at most work-max bytes from one client. When the client does
- * not take its replies, or has enough lookups under way, its commands wait in
- * `in` and nothing more is read: the kernel tells it to slow down.
+ * A turn takes at most work-max bytes from one client, about a millisecond
+ * and one output buffer of replies; then the others have theirs. When the
+ * client does not take its replies, or has enough lookups under way, its
+ * commands wait in `in` and nothing more is read: the kernel tells it to slow
+ * down.
  */
 #include "member/session.h"
 
@@ -18,6 +20,7 @@
 
 enum {
 	SESSION_MAGIC = 0x73657373, /* "sess" */
+	TURN_NS = 1000000,
 };
 
 static struct session *
@@ -302,55 +305,61 @@ batch_give(struct session *s, struct answer_batch *batch, size_t index, int64_t 
 	return r;
 }
 
-/* Makes room in the shared output before a reply might not fit. */
+/* Answers what a batch can hold of the lines at the front of *in; leaves in *in what remains. */
 static int
-output_make_room(struct session *s)
+session_answer_batch(struct session *s, struct text *in, int64_t now_ns)
 {
 	const struct buffer *output = &s->member->output;
+	struct text rest = *in;
+	struct session_batch batch;
 
-	return output->max - output->len < MEMBER_ANSWER_MAX ? session_send_output(s) : 0;
+	batch.answer.count = 0;
+	while (batch.answer.count < ANSWER_BATCH && !s->skipping && batch_take(s, &batch, &rest))
+		;
+	if (batch.answer.count > 1)
+		answer_prefetch(s->member, &batch.answer);
+	for (size_t i = 0; i < batch.answer.count; i++) {
+		int r;
+
+		if (session_is_full(s) || output->len >= MEMBER_OUTPUT_FULL) {
+			s->skipping = false; /* what was read ahead will be read again */
+			return 0;
+		}
+		r = batch_give(s, &batch.answer, i, now_ns);
+		if (r < 0)
+			return r;
+		session_pass(s, in, batch.used[i]);
+	}
+	return 0;
 }
 
 /*
- * Answers the lines at the front of *in, as far as the client can take the
- * replies; leaves in *in what remains.
+ * Answers the lines at the front of *in, as far as this turn goes and the
+ * client can take the replies; leaves in *in what remains.
  */
 static int
 session_answer(struct session *s, struct text *in)
 {
-	struct session_batch batch;
-	int64_t rx_ns = 0;
-	int r;
+	const struct buffer *output = &s->member->output;
+	int64_t start_ns = 0;
+	size_t before = 0;
+	int r = 0;
 
-	while (!session_is_full(s)) {
-		struct text rest;
+	s->more = false;
+	session_skip(s, in);
+	while (r == 0 && in->len > 0 && in->len != before && !session_is_full(s)) {
+		int64_t now_ns = clock_now_ns();
 
-		session_skip(s, in);
-		rest = *in;
-		batch.answer.count = 0;
-		while (batch.answer.count < ANSWER_BATCH && !s->skipping && batch_take(s, &batch, &rest))
-			;
-		if (batch.answer.count == 0)
-			return 0;
-		if (batch.answer.count > 1)
-			answer_prefetch(s->member, &batch.answer);
-		if (rx_ns == 0)
-			rx_ns = clock_now_ns();
-		for (size_t i = 0; i < batch.answer.count; i++) {
-			r = output_make_room(s);
-			if (r < 0)
-				return r;
-			if (session_is_full(s)) {
-				s->skipping = false; /* what was read ahead will be read again */
-				return 0;
-			}
-			r = batch_give(s, &batch.answer, i, rx_ns);
-			if (r < 0)
-				return r;
-			session_pass(s, in, batch.used[i]);
+		start_ns = start_ns ? start_ns : now_ns;
+		if (output->len >= MEMBER_OUTPUT_FULL || now_ns - start_ns >= TURN_NS) {
+			s->more = true;
+			break;
 		}
+		before = in->len;
+		r = session_answer_batch(s, in, now_ns);
+		session_skip(s, in);
 	}
-	return 0;
+	return r;
 }
 
 /* A last line without LF counts when the client sends no more. */
@@ -360,11 +369,8 @@ session_answer_last(struct session *s, struct text *in)
 	struct answer_batch batch = {.count = 0};
 	int r;
 
-	if (!s->ended || s->skipping || in->len == 0 || session_is_full(s))
+	if (!s->ended || s->skipping || in->len == 0 || s->more || session_is_full(s))
 		return 0;
-	r = output_make_room(s);
-	if (r < 0 || session_is_full(s))
-		return r;
 	answer_read(s->member, &batch, *in);
 	r = batch_give(s, &batch, 0, clock_now_ns());
 	text_drop(in, in->len);
@@ -376,7 +382,7 @@ static int
 session_keep(struct session *s, struct text in)
 {
 	bool own = s->in.bytes && in.at >= s->in.bytes && in.at <= s->in.bytes + s->in.len;
-	bool unfinished = (in.len > 0 || s->skipping) && !session_is_full(s);
+	bool unfinished = (in.len > 0 || s->skipping) && !s->more && !session_is_full(s);
 	int r = 0;
 
 	if (!unfinished)
@@ -448,8 +454,9 @@ set_interest(struct event *event, bool *on, bool wanted)
 static void
 session_arm(struct session *s)
 {
-	set_interest(&s->readable, &s->reading, !s->ended && !session_is_full(s));
-	set_interest(&s->writable, &s->writing, s->out.len > 0);
+	set_interest(&s->readable, &s->reading, !s->ended && !s->more && !session_is_full(s));
+	/* A client that can be written to comes up in the loop's next turn: just when the rest is due. */
+	set_interest(&s->writable, &s->writing, s->out.len > 0 || s->more);
 }
 
 /* After a turn: ends it, or waits for what comes next. */

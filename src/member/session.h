@@ -17,6 +17,7 @@ struct session {
 	bool reading, writing;	 /* whether each of them is added */
 	bool skipping;		 /* inside a line that was too long */
 	bool ended;		 /* the client sends no more */
+	bool more;		 /* a turn ended before the lines in `in` did */
 	uint32_t pending;	 /* replies in the queue that wait */
 	size_t queued;		 /* bytes of replies in the queue that are ready */
 	struct buffer in;	 /* received, not answered yet */

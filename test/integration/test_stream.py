@@ -302,6 +302,16 @@ def test_half_close_in_a_long_line(stream, length):
 	assert stream.end() == b"? " + b"w" * min(length, LINE_MAX) + b"\n"
 
 
+def test_the_longest_line_max(herd):
+	"""Every line comes back whole, also one that is longer than all that is sent at once."""
+	member = herd.member("Alpha", settings={"line-max": "1M"})
+	with member.client() as connection:
+		for length in (65534, 65535, 65536, 131072, 262144, 500000, 1 << 20):
+			line = b"m" * length
+			assert connection.exactly(b"a\n" * 30000 + line + b"\r\nb\n") == b"? a\n" * 30000 + b"? " + line + b"\n? b\n"
+		assert connection.exactly(b"m" * ((1 << 20) + 1) + b"\n") == b"? " + b"m" * (1 << 20) + b"\n"
+
+
 def test_a_giant_line_is_not_kept(alpha, stream):
 	"""64 MB without LF: skipped, not buffered; and life goes on."""
 	before = alpha.rss_kb()

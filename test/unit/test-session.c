@@ -13,12 +13,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "member/session.h"
 
-enum { SLOW_MAX = 256 };
+enum { SLOW_MAX = 256, BIG_ANSWER = 8192 };
 
 /* The provider: keeps every request until answered. */
 struct slow {
@@ -47,6 +48,11 @@ slow_search(void *state, const struct source_query *query, struct buffer *out, s
 	(void)state;
 	if (query->bound == 0) /* bound 0 is answered at once */
 		return buffer_append(out, TEXT("{}"));
+	if (query->bound == 20) { /* and so is 20, at length */
+		static const char big[BIG_ANSWER] = {[0 ... BIG_ANSWER - 1] = '-'};
+
+		return buffer_append(out, (struct text){big, sizeof(big)});
+	}
 	assert_true(slow.count < SLOW_MAX);
 	r = source_request_new(ret, slow.source, query, NULL);
 	if (r < 0)
@@ -130,7 +136,7 @@ setup(void **state)
 	f->m.conf.send_timeout_ns = f->m.conf.line_timeout_ns = CLOCK_SECOND_NS;
 	f->m.input_size = 65536;
 	f->m.input = malloc(f->m.input_size);
-	f->m.output.max = 2 * MEMBER_ANSWER_MAX;
+	f->m.output.max = MEMBER_OUTPUT_FULL + MEMBER_ANSWER_MAX;
 	f->m.now_ns = 1;
 	TAILQ_INIT(&f->m.sessions);
 	TAILQ_INIT(&f->m.waiting_store);
@@ -317,6 +323,44 @@ test_each_line_has_its_own_time(void **state)
 	assert_true(TAILQ_EMPTY(&f->m.sessions));
 }
 
+/* Long answers wait for the client's next turn, also when it sends no more; none is lost. */
+static void
+test_a_turn_is_bounded(void **state)
+{
+	enum { COUNT = 100 };
+	struct fixture *f = *state;
+	size_t seen = 0;
+	char line[64], byte;
+	int waiting;
+
+	say(f, ME);
+	(void)heard(f);
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(line, sizeof(line), "WHATSAT me 1 20\nx%d\n", i);
+		assert_int_equal(write(f->client, line, strlen(line)), (ssize_t)strlen(line));
+	}
+	assert_int_equal(write(f->client, "last", 4), 4);
+	shutdown(f->client, SHUT_WR);
+	event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+	assert_int_equal(ioctl(f->client, FIONREAD, &waiting), 0);
+	assert_in_range(waiting, BIG_ANSWER, MEMBER_OUTPUT_FULL + BIG_ANSWER + HERD_AT_MAX);
+
+	for (int i = 0; i < 10 * COUNT; i++) {
+		const char *at = heard(f);
+
+		while ((at = strstr(at, "\n? "))) {
+			at += 3;
+			snprintf(line, sizeof(line), seen < COUNT ? "x%zu\n" : "last\n", seen);
+			assert_memory_equal(at, line, strlen(line));
+			seen++;
+		}
+		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+	}
+	assert_int_equal(seen, COUNT + 1);
+	assert_int_equal(read(f->client, &byte, 1), 0);
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
 int
 main(void)
 {
@@ -327,6 +371,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_half_close_waits_for_replies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
