@@ -345,19 +345,20 @@ answer_retry_stores(struct member *m)
 
 	for (int done = 0; done < RETRY_STORES && busy < RETRY_BUSY; done++) {
 		struct reply *reply = TAILQ_FIRST(&m->waiting_store);
-		int r = reply ? store_again(m, reply) : TABLE_E_BUSY;
+		int r;
 
 		if (!reply)
 			return;
-		if (r == -EFAULT) {
-			member_table_lost(m);
-		} else if (r == 0 || r == TABLE_E_OLDER) {
+		r = store_again(m, reply);
+		if (r == 0 || r == TABLE_E_OLDER) {
 			member_count(m, r == 0 ? TABLE_COUNTER_stored : TABLE_COUNTER_older, 1);
 			reply_is_ready(reply); /* may end its session, and other replies with it */
-		} else {
-			TAILQ_REMOVE(&m->waiting_store, reply, waiting);
-			TAILQ_INSERT_TAIL(&m->waiting_store, reply, waiting);
-			busy++;
+			continue;
 		}
+		if (r == -EFAULT)
+			member_table_lost(m);
+		TAILQ_REMOVE(&m->waiting_store, reply, waiting);
+		TAILQ_INSERT_TAIL(&m->waiting_store, reply, waiting);
+		busy++;
 	}
 }

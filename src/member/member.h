@@ -22,8 +22,8 @@ TAILQ_HEAD(session_list, session);
 TAILQ_HEAD(reply_list, reply);
 
 enum {
-	MEMBER_MAGIC = 0x6d656d62,    /* "memb" */
-	MEMBER_DOORS_MAX = 192,	      /* sockets clients may come to */
+	MEMBER_MAGIC = 0x6d656d62,     /* "memb" */
+	MEMBER_DOORS_MAX = 192,	       /* sockets clients may come to */
 	MEMBER_OUTPUT_FULL = 64 << 10, /* of replies: sent before the next one is made */
 	MEMBER_ANSWER_MAX = 256 << 10, /* one reply: twenty places whose texts are all escapes */
 };
@@ -55,7 +55,7 @@ struct member {
 	char *input;		       /* owned */
 	size_t input_size;	       /* a piece of a line, then one recv */
 	uint32_t line_room, work_room; /* the greatest line-max and work-max that there were */
-	struct buffer output; /* up to MEMBER_OUTPUT_FULL and one more reply */
+	struct buffer output;	       /* up to MEMBER_OUTPUT_FULL and one more reply */
 
 	int64_t now_ns;			    /* monotonic, of the last tick */
 	int64_t followed_ns;		    /* when the table's name was last followed */

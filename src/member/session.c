@@ -3,9 +3,9 @@
  *
  * A turn takes at most work-max bytes from one client, about a millisecond
  * and one output buffer of replies; then the others have theirs. When the
- * client does not take its replies, or has enough lookups under way, its
- * commands wait in `in` and nothing more is read: the kernel tells it to slow
- * down.
+ * client does not take its replies, or has enough lookups under way, or a fix
+ * of it has to wait for the table, its commands wait in `in` and nothing more
+ * is read: the kernel tells it to slow down.
  */
 #include "member/session.h"
 
@@ -150,11 +150,12 @@ session_send_output(struct session *s)
 	return r < 0 ? r : 0;
 }
 
+/* Its next command has to wait. Behind a fix that is not in the table yet it might ask for that very fix. */
 static bool
 session_is_full(const struct session *s)
 {
 	return s->out.len + s->queued >= s->member->conf.unsent_max ||
-	       s->pending >= s->member->conf.lookups_max;
+	       s->pending >= s->member->conf.lookups_max || s->store;
 }
 
 /* --- replies that wait --------------------------------------------------------- */
@@ -188,6 +189,8 @@ on_reply_ready(struct reply *reply, void *owner)
 
 	s->pending--;
 	s->queued += reply->bytes.len;
+	if (s->store == reply)
+		s->store = NULL;
 	if (reply->bytes.len == 0) {
 		session_drop(s, "no memory for a reply");
 		return;
@@ -206,6 +209,8 @@ queue_add(struct session *s, struct reply *reply)
 	reply->ready = on_reply_ready;
 	reply->owner = s;
 	s->pending++;
+	if (reply->state == REPLY_FOR_STORE)
+		s->store = reply;
 	TAILQ_INSERT_TAIL(&s->queue, reply, in_order);
 }
 

@@ -23,8 +23,9 @@ struct session {
 	struct buffer in;	 /* received, not answered yet */
 	struct buffer out;	 /* replies, not sent yet */
 	struct reply_list queue; /* in command order, from the first one that waits on */
-	int64_t line_since_ns;	 /* the line at the front of `in` is unfinished since then; 0: none is */
-	int64_t sent_ns;	 /* when `out` last moved */
+	struct reply *store; /* the one in the queue that waits for the table; commands behind it wait too */
+	int64_t line_since_ns; /* the line at the front of `in` is unfinished since then; 0: none is */
+	int64_t sent_ns;       /* when `out` last moved */
 };
 
 /* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */

@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/registry.h"
+#include "core/table-private.h"
 #include "member/session.h"
 
 enum { SLOW_MAX = 256, BIG_ANSWER = 8192 };
@@ -115,6 +117,15 @@ struct fixture {
 	int client; /* the other end of the session */
 };
 
+/* Tests call answer_retry_stores() themselves. */
+static void
+on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
 static int
 setup(void **state)
 {
@@ -141,6 +152,8 @@ setup(void **state)
 	TAILQ_INIT(&f->m.sessions);
 	TAILQ_INIT(&f->m.waiting_store);
 	assert_int_equal(loop_new(&f->m.loop), 0);
+	f->m.retry = evtimer_new(loop_base(f->m.loop), on_retry, NULL);
+	assert_non_null(f->m.retry);
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
 	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &options), 0);
@@ -163,6 +176,7 @@ teardown(void **state)
 	source_free(f->m.source);
 	table_free(f->m.table);
 	table_unlink(f->shm);
+	event_free(f->m.retry);
 	loop_free(f->m.loop);
 	free(f->m.spare_reply);
 	buffer_done(&f->m.output);
@@ -361,6 +375,78 @@ test_a_turn_is_bounded(void **state)
 	assert_true(TAILQ_EMPTY(&f->m.sessions));
 }
 
+/* Holds the locks of both buckets of an id, as a process that was stopped in the middle of writing. */
+struct holder {
+	struct table *table;
+	_Atomic uint64_t *lock[2];
+};
+
+static void
+holder_lock(struct holder *h, const struct fixture *f, struct text id)
+{
+	const struct table_options options = {.name = f->shm, .clients = 64, .long_clients = 64};
+	struct table_key key;
+	bool stolen;
+
+	assert_int_equal(table_open(&h->table, &options), 0);
+	assert_int_equal(table_register(h->table, TABLE_TOOL, "holder", ""), 0);
+	table_key_make(h->table, id, &key);
+	for (int i = 0; i < 2; i++) {
+		h->lock[i] = segment_bucket(&h->table->segment, key_class(&h->table->segment, id),
+					    key.bucket[i]);
+		assert_int_equal(registry_lock(&h->table->segment, h->lock[i], h->table->self.owner, &stolen),
+				 0);
+	}
+}
+
+static void
+holder_unlock(struct holder *h)
+{
+	for (int i = 0; i < 2; i++)
+		registry_unlock(h->lock[i]);
+	table_free(h->table);
+}
+
+/* What follows a fix that has to wait is answered as if it had not waited. */
+static void
+test_commands_wait_behind_a_fix(void **state)
+{
+	struct fixture *f = *state;
+	struct holder holder;
+
+	holder_lock(&holder, f, TEXT("me"));
+	say(f, "foo\n" ME "WHATSAT me 1 0\nWHATSAT me 1 1\nbar\n" ME);
+	assert_string_equal(heard(f), "? foo\n");
+	answer_retry_stores(&f->m);
+	turn(f);
+	assert_string_equal(heard(f), "");
+	assert_false(TAILQ_EMPTY(&f->m.waiting_store));
+
+	holder_unlock(&holder);
+	answer_retry_stores(&f->m);
+	turn(f);
+	assert_true(TAILQ_EMPTY(&f->m.waiting_store));
+	assert_string_equal(heard(f), AT_ME AT_ME "{}\n\n");
+	slow_answer(0);
+	turn(f);
+	assert_string_equal(heard(f), AT_ME "{\"n\":0}\n\n? bar\n" AT_ME);
+}
+
+/* The client goes while its fix waits: nothing is left of either. */
+static void
+test_client_goes_while_its_fix_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct holder holder;
+
+	holder_lock(&holder, f, TEXT("me"));
+	say(f, ME "half a line");
+	session_free(TAILQ_FIRST(&f->m.sessions));
+	assert_true(TAILQ_EMPTY(&f->m.waiting_store));
+	holder_unlock(&holder);
+	answer_retry_stores(&f->m);
+}
+
 int
 main(void)
 {
@@ -372,6 +458,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_client_goes_while_its_fix_waits, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
