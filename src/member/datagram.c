@@ -15,7 +15,6 @@
 enum {
 	DATAGRAM_MAGIC = 0x64617467, /* "datg" */
 	PARCEL_MAGIC = 0x70617263,   /* "parc" */
-	DATAGRAM_LINES = 512,	     /* per wake-up: each reply costs a system call */
 	DATAGRAM_MAX = 65536,
 };
 
@@ -112,17 +111,17 @@ take_line(struct text *in)
 	return line;
 }
 
-/* Answers lines off the front of *in, at most *budget. */
+/* Answers lines off the front of *in until the turn ends. */
 static void
-datagram_answer(struct datagram *d, struct text *in, const struct sender *from, unsigned int *budget)
+datagram_answer(struct datagram *d, struct text *in, const struct sender *from, int64_t end_ns)
 {
 	struct member *m = d->member;
 	struct answer_batch batch;
 	int64_t rx_ns = clock_now_ns();
 
-	while (in->len > 0 && *budget > 0) {
+	while (in->len > 0 && clock_monotonic_ns() < end_ns) {
 		batch.count = 0;
-		for (; in->len > 0 && *budget > 0 && batch.count < ANSWER_BATCH; --*budget)
+		while (in->len > 0 && batch.count < ANSWER_BATCH)
 			answer_read(m, &batch, take_line(in));
 		if (batch.count > 1)
 			answer_prefetch(m, &batch);
@@ -143,11 +142,11 @@ datagram_answer(struct datagram *d, struct text *in, const struct sender *from, 
 
 /* Lines of a datagram for which a turn had no time; nothing is received before they are answered. */
 static void
-datagram_finish_rest(struct datagram *d, unsigned int *budget)
+datagram_finish_rest(struct datagram *d, int64_t end_ns)
 {
 	struct text in = {d->rest.bytes, d->rest.len};
 
-	datagram_answer(d, &in, &d->sender, budget);
+	datagram_answer(d, &in, &d->sender, end_ns);
 	buffer_consume(&d->rest, d->rest.len - in.len);
 	if (d->rest.len == 0)
 		buffer_done(&d->rest);
@@ -158,10 +157,10 @@ datagram_serve(struct datagram *d)
 {
 	static const struct timeval at_once = {0};
 	struct member *m = d->member;
-	unsigned int budget = DATAGRAM_LINES;
+	int64_t end_ns = clock_monotonic_ns() + MEMBER_TURN_NS;
 
-	datagram_finish_rest(d, &budget);
-	while (budget > 0) {
+	datagram_finish_rest(d, end_ns);
+	while (d->rest.len == 0 && clock_monotonic_ns() < end_ns) {
 		struct sender from = {.fd = d->fd, .len = sizeof(from.address)};
 		ssize_t n = recvfrom(d->fd, m->input, DATAGRAM_MAX, MSG_DONTWAIT,
 				     (struct sockaddr *)&from.address, &from.len);
@@ -169,9 +168,7 @@ datagram_serve(struct datagram *d)
 
 		if (n < 0 && errno != EINTR && errno != ECONNREFUSED)
 			break;
-		datagram_answer(d, &in, &from, &budget);
-		if (n <= 0)
-			budget--;
+		datagram_answer(d, &in, &from, end_ns);
 		if (in.len > 0 && buffer_append(&d->rest, in) == 0)
 			d->sender = from;
 	}

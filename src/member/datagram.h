@@ -14,7 +14,7 @@ int datagram_new(struct datagram **ret, struct member *m, int fd);
 /* Drops the replies that still wait to go out. Accepts NULL, returns NULL. */
 struct datagram *datagram_free(struct datagram *d);
 
-/* Answers what has arrived, a bounded number of lines a turn. */
+/* Answers what has arrived, about a millisecond a turn. */
 void datagram_serve(struct datagram *d);
 
 #endif

@@ -24,6 +24,7 @@ TAILQ_HEAD(reply_list, reply);
 enum {
 	MEMBER_MAGIC = 0x6d656d62,     /* "memb" */
 	MEMBER_DOORS_MAX = 192,	       /* sockets clients may come to */
+	MEMBER_TURN_NS = 1000000,      /* of one connection; then the others have theirs */
 	MEMBER_OUTPUT_FULL = 64 << 10, /* of replies: sent before the next one is made */
 	MEMBER_ANSWER_MAX = 256 << 10, /* one reply: twenty places whose texts are all escapes */
 };

@@ -20,7 +20,6 @@
 
 enum {
 	SESSION_MAGIC = 0x73657373, /* "sess" */
-	TURN_NS = 1000000,
 };
 
 static struct session *
@@ -356,7 +355,7 @@ session_answer(struct session *s, struct text *in)
 		int64_t now_ns = clock_now_ns();
 
 		start_ns = start_ns ? start_ns : now_ns;
-		if (output->len >= MEMBER_OUTPUT_FULL || now_ns - start_ns >= TURN_NS) {
+		if (output->len >= MEMBER_OUTPUT_FULL || now_ns - start_ns >= MEMBER_TURN_NS) {
 			s->more = true;
 			break;
 		}

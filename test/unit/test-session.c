@@ -10,7 +10,9 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -19,6 +21,7 @@
 
 #include "core/registry.h"
 #include "core/table-private.h"
+#include "member/datagram.h"
 #include "member/session.h"
 
 enum { SLOW_MAX = 256, BIG_ANSWER = 8192 };
@@ -50,6 +53,13 @@ slow_search(void *state, const struct source_query *query, struct buffer *out, s
 	(void)state;
 	if (query->bound == 0) /* bound 0 is answered at once */
 		return buffer_append(out, TEXT("{}"));
+	if (query->bound == 19) { /* 19 takes its time */
+		int64_t start_ns = clock_monotonic_ns();
+
+		while (clock_monotonic_ns() - start_ns < MEMBER_TURN_NS / 4)
+			;
+		return buffer_append(out, TEXT("{}"));
+	}
 	if (query->bound == 20) { /* and so is 20, at length */
 		static const char big[BIG_ANSWER] = {[0 ... BIG_ANSWER - 1] = '-'};
 
@@ -447,6 +457,63 @@ test_client_goes_while_its_fix_waits(void **state)
 	answer_retry_stores(&f->m);
 }
 
+/* A UDP socket: bound to *where, which gets its port; or, if that is known, connected to it. */
+static int
+udp_socket(struct sockaddr_in *where)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	socklen_t len = sizeof(*where);
+
+	if (where->sin_port) {
+		assert_int_equal(connect(fd, (struct sockaddr *)where, len), 0);
+		return fd;
+	}
+	assert_int_equal(bind(fd, (struct sockaddr *)where, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)where, &len), 0);
+	return fd;
+}
+
+static int
+datagrams_waiting(int fd)
+{
+	static char reply[4096];
+	int count = 0;
+
+	while (recv(fd, reply, sizeof(reply), MSG_DONTWAIT) > 0)
+		count++;
+	return count;
+}
+
+/* One datagram of many slow commands: the others have their turns in between. */
+static void
+test_a_turn_of_datagrams_is_bounded(void **state)
+{
+	enum { COUNT = 100, IN_A_TURN = 4 + ANSWER_BATCH };
+	struct fixture *f = *state;
+	char lines[COUNT * 32] = "";
+	struct datagram *d;
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int server = udp_socket(&where), client = udp_socket(&where);
+	int first, all, turns = 0;
+
+	say(f, ME);
+	for (int i = 0; i < COUNT; i++)
+		strcat(lines, "WHATSAT me 1 19\n");
+	assert_int_equal(datagram_new(&d, &f->m, server), 0);
+	assert_int_equal(send(client, lines, strlen(lines), 0), (ssize_t)strlen(lines));
+	datagram_serve(d);
+	first = all = datagrams_waiting(client);
+	assert_in_range(first, 1, IN_A_TURN);
+	while (all < COUNT && turns++ < 10 * COUNT) {
+		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+		all += datagrams_waiting(client);
+	}
+	assert_int_equal(all, COUNT);
+	datagram_free(d);
+	close(server);
+	close(client);
+}
+
 int
 main(void)
 {
@@ -458,6 +525,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_turn_of_datagrams_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_goes_while_its_fix_waits, setup, teardown),
 	};
