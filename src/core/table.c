@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/guard.h"
+#include "core/location.h"
 
 enum {
 	READ_TRIES = 1000, /* overtaken that often within microseconds: somebody writes wild */
@@ -570,6 +571,17 @@ number_body(void *arg)
 	return registry_name_number(&call->t->segment, call->t->self.owner, call->name, &call->number);
 }
 
+/* What came from elsewhere is measured before it is packed into a slot. */
+static bool
+fix_is_sound(const struct herd_fix *fix)
+{
+	struct location location;
+
+	return fix->time_len <= HERD_TIME_MAX && fix->location_len <= HERD_LOCATION_MAX && fix->rx_ns >= 0 &&
+	       fix_id_valid((struct text){fix->id, fix->id_len}) &&
+	       location_parse((struct text){fix->location, fix->location_len}, &location) == 0;
+}
+
 int
 table_merge(struct table *t, const struct herd_fix *fix)
 {
@@ -583,7 +595,7 @@ table_merge(struct table *t, const struct herd_fix *fix)
 
 	if (!t->is_registered)
 		return -EROFS;
-	if (fix_time_parse(time, &client) != 0)
+	if (!fix_is_sound(fix) || fix_time_parse(time, &client) != 0)
 		return -EINVAL;
 	if (table_expired(t, fix->rx_ns, put.now_ns))
 		return TABLE_E_OLDER;

@@ -138,11 +138,12 @@ struct table_report {
 	int64_t rx_ns;
 };
 
-/* 0 stored; TABLE_E_OLDER; TABLE_E_BUSY; -EFAULT. After 0 or TABLE_E_OLDER every process of the
+/* 0 stored; TABLE_E_OLDER; TABLE_E_BUSY; -EFAULT; -EROFS: not registered. After 0 or TABLE_E_OLDER every process of the
    host reads this fix or a newer one. */
 int table_put(struct table *t, const struct table_key *key, const struct table_report *report);
 
-/* The same for a fix that another server heard (fix->server). */
+/* The same for a fix that another server heard (fix->server). -EINVAL: not what the protocol allows;
+   -ENOSPC: as many servers as the segment can name. */
 int table_merge(struct table *t, const struct herd_fix *fix);
 
 /* --- all clients ------------------------------------------------------ */
