@@ -8,6 +8,8 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
 
 #include "../table-help.h"
 #include "core/segment.h"
@@ -284,6 +286,42 @@ test_put_against_merge(void **state)
 	assert_held(f->t, &fix);
 	make_fix(&fix, "1600000000", RX, "w0", "+9+9");
 	assert_int_equal(help_put(f->t, &fix), TABLE_E_OLDER);
+}
+
+/* A fix from elsewhere is measured: nothing that is none gets in, whatever its lengths say. */
+static void
+test_merge_checks(void **state)
+{
+	struct fixture *f = *state;
+	struct table_info info;
+	struct herd_fix good, bad;
+
+	make_fix(&good, "1600000000", RX, "x", "+1+1");
+#define REFUSED(change)                                             \
+	do {                                                        \
+		bad = good;                                         \
+		change;                                             \
+		assert_int_equal(table_merge(f->t, &bad), -EINVAL); \
+	} while (0)
+	REFUSED(bad.id_len = 0);
+	REFUSED(bad.id[2] = ' ');
+	REFUSED(bad.id[2] = '\0');
+	REFUSED(bad.time_len = 0);
+	REFUSED(bad.time_len = 255);
+	REFUSED(bad.time[1] = '-');
+	REFUSED(bad.location_len = 0);
+	REFUSED(bad.location_len = 255);
+	REFUSED(bad.location[0] = '1');
+	REFUSED(bad.location[1] = '*');
+	REFUSED(bad.server_len = 0);
+	REFUSED(bad.server_len = 255);
+	REFUSED(bad.server[0] = '/');
+	REFUSED(bad.rx_ns = -1);
+#undef REFUSED
+	assert_int_equal(table_info(f->t, &info), 0);
+	assert_int_equal(info.used, 0);
+	assert_int_equal(table_merge(f->t, &good), 0);
+	assert_held(f->t, &good);
 }
 
 /* --- age ------------------------------------------------------------------------ */
@@ -953,6 +991,94 @@ test_bad_options(void **state)
 	assert_int_equal(table_open_readonly(&t, name, 0), -ENOENT); /* nothing was left */
 }
 
+/* Descriptors and mappings are given back. */
+static int
+count_entries(const char *folder_or_file)
+{
+	FILE *file = fopen(folder_or_file, "re");
+	int lines = 0, c;
+
+	assert_non_null(file);
+	while ((c = fgetc(file)) != EOF)
+		lines += c == '\n';
+	fclose(file);
+	return lines;
+}
+
+static int
+lowest_descriptor(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
+/* --- a machine with nothing left ------------------------------------------------------------ */
+
+static void
+test_no_room(void **state)
+{
+	struct table *t = NULL;
+	struct statvfs shm;
+	char name[HELP_NAME_MAX];
+
+	(void)state;
+	/* A table for as many as can be asked for takes 80 GB: refused at once, not after taking it. */
+	assert_int_equal(statvfs("/dev/shm", &shm), 0);
+	if ((uint64_t)shm.f_blocks * shm.f_frsize > UINT64_C(70) << 30)
+		skip();
+	help_name(name);
+	assert_int_equal(help_open(&t, name, 1 << 27, 1 << 27, 0), -ENOSPC);
+	assert_int_equal(table_open_readonly(&t, name, 0), -ENOENT);
+	assert_int_equal(help_open(&t, name, 10, 10, 0), 0);
+	table_free(t);
+}
+
+/* Every way of getting at a table says that there are no descriptors, and works when there are. */
+static void
+test_no_descriptors(void **state)
+{
+	const struct table_options private = {.clients = 10, .long_clients = 10};
+	struct fixture *f = *state;
+	struct rlimit limit, none;
+	struct table *t = NULL;
+	struct herd_fix fix;
+	char name[HELP_NAME_MAX], bytes[HERD_ID_MAX];
+
+	restore_sigbus();
+	help_name(name);
+	help_fix(&fix, help_id(bytes, 1, 20), 1, 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = limit;
+	none.rlim_cur = (rlim_t)lowest_descriptor();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(help_open(&t, f->name, 10, 10, 0), -EMFILE);
+	assert_int_equal(help_open(&t, name, 10, 10, 0), -EMFILE);
+	assert_int_equal(table_open_readonly(&t, f->name, 0), -EMFILE);
+	assert_int_equal(table_open_private(&t, &private), -EMFILE);
+	assert_int_equal(table_open_shared(&t, f->t), -EMFILE);
+	assert_int_equal(table_refresh(f->t), 0);
+	assert_int_equal(table_unlink(f->name), 0);
+	assert_int_equal(table_refresh(f->t), -EMFILE);
+	assert_int_equal(help_put(f->t, &fix), 0); /* on what it has */
+	assert_held(f->t, &fix);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(table_refresh(f->t), TABLE_E_MOVED);
+	assert_held(f->t, &fix);
+
+	/* Lost, and not even a private one can be had. */
+	assert_int_equal(truncate(help_path(f->name), 0), 0);
+	none.rlim_cur = (rlim_t)lowest_descriptor();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(help_put(f->t, &fix), -EFAULT);
+	assert_int_equal(table_refresh(f->t), -EMFILE);
+	assert_int_equal(help_put(f->t, &fix), -EFAULT);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(table_refresh(f->t), TABLE_E_MOVED);
+	assert_int_equal(help_put(f->t, &fix), 0);
+}
+
 /* --- damage ---------------------------------------------------------------------------------- */
 
 static uint8_t *
@@ -1315,29 +1441,6 @@ test_damaged_slots(void **state)
 	assert_int_equal(count_fixes(f->t, 0), CLIENTS);
 }
 
-/* Descriptors and mappings are given back. */
-static int
-count_entries(const char *folder_or_file)
-{
-	FILE *file = fopen(folder_or_file, "re");
-	int lines = 0, c;
-
-	assert_non_null(file);
-	while ((c = fgetc(file)) != EOF)
-		lines += c == '\n';
-	fclose(file);
-	return lines;
-}
-
-static int
-lowest_descriptor(void)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-
-	close(fd);
-	return fd;
-}
-
 static void
 test_nothing_leaks(void **state)
 {
@@ -1387,6 +1490,7 @@ main(void)
 		TEST(test_newest_wins),
 		TEST(test_merge_in_any_order),
 		TEST(test_put_against_merge),
+		TEST(test_merge_checks),
 		TEST(test_expiry),
 		TEST(test_expired_fix_does_not_win),
 		TEST(test_sweep_in_steps),
@@ -1407,6 +1511,8 @@ main(void)
 		TEST(test_foreign_files),
 		TEST(test_unsafe_files),
 		TEST(test_bad_options),
+		TEST(test_no_room),
+		TEST(test_no_descriptors),
 		TEST(test_header_damage),
 		TEST(test_truncated),
 		TEST(test_truncated_to_nothing),
