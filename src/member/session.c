@@ -357,6 +357,8 @@ session_answer(struct session *s, struct text *in)
 		start_ns = start_ns ? start_ns : now_ns;
 		if (output->len >= MEMBER_OUTPUT_FULL || now_ns - start_ns >= MEMBER_TURN_NS) {
 			s->more = true;
+			if (s->out.len == 0)
+				s->sent_ns = s->member->now_ns;
 			break;
 		}
 		before = in->len;
@@ -506,7 +508,7 @@ session_check_deadlines(struct session *s)
 {
 	const struct member *m = s->member;
 
-	if (s->out.len > 0 && m->now_ns - s->sent_ns >= m->conf.send_timeout_ns)
+	if ((s->out.len > 0 || s->more) && m->now_ns - s->sent_ns >= m->conf.send_timeout_ns)
 		session_drop(s, "its replies were not read in time");
 	else if (s->line_since_ns && m->now_ns - s->line_since_ns >= m->conf.line_timeout_ns)
 		session_drop(s, "a line was not finished in time");

@@ -25,7 +25,7 @@ struct session {
 	struct reply_list queue; /* in command order, from the first one that waits on */
 	struct reply *store; /* the one in the queue that waits for the table; commands behind it wait too */
 	int64_t line_since_ns; /* the line at the front of `in` is unfinished since then; 0: none is */
-	int64_t sent_ns;       /* when `out` last moved */
+	int64_t sent_ns; /* when `out` last moved, or `more` began to wait until the socket takes bytes */
 };
 
 /* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */

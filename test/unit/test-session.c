@@ -457,6 +457,27 @@ test_client_goes_while_its_fix_waits(void **state)
 	answer_retry_stores(&f->m);
 }
 
+/* The kernel took all replies so far and takes no more: whoever reads none of them is dropped also then. */
+static void
+test_rest_of_a_turn_has_a_deadline(void **state)
+{
+	struct fixture *f = *state;
+	struct session *s = TAILQ_FIRST(&f->m.sessions);
+
+	say(f, ME);
+	f->m.now_ns += CLOCK_SECOND_NS;
+	for (int i = 0; i < 100; i++)
+		assert_true(write(f->client, "WHATSAT me 1 20\n", 16) == 16);
+	turn(f);
+	assert_true(s->more);
+	assert_int_equal(s->out.len, 0);
+	session_check_deadlines(s);
+	assert_false(TAILQ_EMPTY(&f->m.sessions));
+	f->m.now_ns += f->m.conf.send_timeout_ns;
+	session_check_deadlines(s);
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
 /* A UDP socket: bound to *where, which gets its port; or, if that is known, connected to it. */
 static int
 udp_socket(struct sockaddr_in *where)
@@ -525,6 +546,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rest_of_a_turn_has_a_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_of_datagrams_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_goes_while_its_fix_waits, setup, teardown),
