@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -68,6 +69,20 @@ show_report(struct writer *w, const char *input, const struct import_report *rep
 	writer_object_end(w);
 }
 
+/* The folder of the file to make, where only that is missing: it is on the first import. What goes wrong
+   here comes up again, with its reason, when the file is written. */
+static void
+make_folder(const char *output)
+{
+	CLEANUP(cleanup_free) char *folder = strdup(output);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+
+	if (!slash || slash == folder)
+		return;
+	*slash = '\0';
+	(void)mkdir(folder, 0755);
+}
+
 static int
 import_run(struct ctl *ctl, int argc, char **argv)
 {
@@ -88,6 +103,7 @@ import_run(struct ctl *ctl, int argc, char **argv)
 	(void)argc;
 	if (format && import_format_parse(text_of(format), &options.format) != 0)
 		return ctl_fail(CTL_USAGE, "--format takes auto, geonames, csv or geojson, not '%s'", format);
+	make_folder(options.output);
 	r = import_file(&options, &report);
 	clear_progress(&import);
 	if (report.rows_bad > IMPORT_COMPLAINTS_MAX)

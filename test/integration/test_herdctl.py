@@ -705,6 +705,14 @@ def test_places_import(tmp_path):
 	assert piped.returncode == OK and b"50" in piped.stdout
 
 
+def test_places_import_makes_the_folder(tmp_path):
+	"""On the first import not even /var/lib/herd is there."""
+	source, output = tmp_path / "places.csv", tmp_path / "herd" / "places.herd"
+	source.write_text(CSV)
+	done = run("places", "import", str(source), "--output", str(output), "--config", os.devnull)
+	assert done.returncode == OK and output.stat().st_size > 0, done
+
+
 def test_places_query_damaged(tmp_path):
 	bad = tmp_path / "places.herd"
 	bad.write_bytes(os.urandom(5000))
