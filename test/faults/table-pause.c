@@ -33,12 +33,12 @@ enum {
 struct pair {
 	const char *name;
 	uint32_t clients; /* 8: two buckets for all, and prepared full */
-	bool is_target_held;
-	size_t target_len;
+	uint32_t target_len;
 	int (*first)(struct table *t, const struct pair *p); /* stepped; its answer */
 	int (*other)(struct table *t, const struct pair *p); /* while the first stands */
 	void (*check)(struct table *t, const struct pair *p, int first, int other); /* when both are done */
-	bool only_reads;							    /* the first */
+	bool is_target_held;
+	bool only_reads; /* the first */
 };
 
 static struct text
@@ -298,30 +298,29 @@ check_iterated(struct table *t, const struct pair *p, int first, int other)
 	      first);
 }
 
-#define READS true
 static const struct pair pairs[] = {
-	{"insert-insert-newer", 30, false, 37, first_put, other_put_newer, check_newer_wins, false},
-	{"insert-insert-older", 30, false, 37, first_put, other_put_older, check_first_wins, false},
-	{"insert-insert-long", 30, false, 200, first_put, other_put_newer, check_newer_wins, false},
-	{"update-update-newer", 30, true, 37, first_put, other_put_newer, check_newer_wins, false},
-	{"update-update-older", 30, true, 37, first_put, other_put_older, check_first_wins, false},
-	{"update-update-twice", 30, true, 37, first_put, other_put_twice, check_newer_wins, false},
-	{"merge-put-newer", 30, true, 37, first_merge, other_put_newer, check_newer_wins, false},
-	{"merge-merge", 30, false, 37, first_merge, other_merge, check_both_there, false},
-	{"insert-newcomer", 30, false, 37, first_put, other_put_newcomer, check_both_there, false},
-	{"evict-newcomer", 8, false, 37, first_put, other_put_newcomer, check_both_there, false},
-	{"evict-two-newcomers", 8, false, 37, first_put, other_put_two_newcomers, check_both_there, false},
-	{"evict-save-oldest", 8, false, 37, first_put, other_put_oldest, check_oldest_saved, false},
-	{"evict-save-oldest-long", 8, false, 200, first_put, other_put_oldest, check_oldest_saved, false},
-	{"sweep-save-oldest", 30, true, 37, first_sweep, other_put_oldest, check_oldest_saved, false},
-	{"update-sweep", 30, true, 37, first_put, other_sweep, check_swept, false},
-	{"read-update", 30, true, 37, first_find, other_put_newer, check_read, READS},
-	{"read-update-twice", 30, true, 37, first_find, other_put_twice, check_read, READS},
-	{"read-update-twice-long", 30, true, 200, first_find, other_put_twice, check_read, READS},
-	{"read-evicted", 8, true, 37, first_find, other_put_two_newcomers, check_read, READS},
-	{"read-evicted-long", 8, true, 200, first_find, other_put_two_newcomers, check_read, READS},
-	{"iterate-update-twice", 30, true, 37, first_iterate, other_put_twice, check_iterated, READS},
-	{"iterate-evicted", 8, true, 37, first_iterate, other_put_two_newcomers, check_iterated, READS},
+	{"insert-insert-newer", 30, 37, first_put, other_put_newer, check_newer_wins, false, false},
+	{"insert-insert-older", 30, 37, first_put, other_put_older, check_first_wins, false, false},
+	{"insert-insert-long", 30, 200, first_put, other_put_newer, check_newer_wins, false, false},
+	{"update-update-newer", 30, 37, first_put, other_put_newer, check_newer_wins, true, false},
+	{"update-update-older", 30, 37, first_put, other_put_older, check_first_wins, true, false},
+	{"update-update-twice", 30, 37, first_put, other_put_twice, check_newer_wins, true, false},
+	{"merge-put-newer", 30, 37, first_merge, other_put_newer, check_newer_wins, true, false},
+	{"merge-merge", 30, 37, first_merge, other_merge, check_both_there, false, false},
+	{"insert-newcomer", 30, 37, first_put, other_put_newcomer, check_both_there, false, false},
+	{"evict-newcomer", 8, 37, first_put, other_put_newcomer, check_both_there, false, false},
+	{"evict-two-newcomers", 8, 37, first_put, other_put_two_newcomers, check_both_there, false, false},
+	{"evict-save-oldest", 8, 37, first_put, other_put_oldest, check_oldest_saved, false, false},
+	{"evict-save-oldest-long", 8, 200, first_put, other_put_oldest, check_oldest_saved, false, false},
+	{"sweep-save-oldest", 30, 37, first_sweep, other_put_oldest, check_oldest_saved, true, false},
+	{"update-sweep", 30, 37, first_put, other_sweep, check_swept, true, false},
+	{"read-update", 30, 37, first_find, other_put_newer, check_read, true, true},
+	{"read-update-twice", 30, 37, first_find, other_put_twice, check_read, true, true},
+	{"read-update-twice-long", 30, 200, first_find, other_put_twice, check_read, true, true},
+	{"read-evicted", 8, 37, first_find, other_put_two_newcomers, check_read, true, true},
+	{"read-evicted-long", 8, 200, first_find, other_put_two_newcomers, check_read, true, true},
+	{"iterate-update-twice", 30, 37, first_iterate, other_put_twice, check_iterated, true, true},
+	{"iterate-evicted", 8, 37, first_iterate, other_put_two_newcomers, check_iterated, true, true},
 };
 
 /* --- running a pair --------------------------------------------------------------------- */

@@ -162,7 +162,7 @@ judge_names(const char *name)
 static void
 judge_next_writer(const struct world *w, const char *name, struct verdict *v)
 {
-	struct table *t = NULL;
+	struct table *t = NULL, *restarted = NULL;
 	struct herd_fix fix;
 	uint64_t version;
 	int r;
@@ -171,6 +171,9 @@ judge_next_writer(const struct world *w, const char *name, struct verdict *v)
 	CHECK(r == 0, "next writer: %d", r);
 	if (r != 0)
 		return;
+	/* The dead one comes back first, in the entry it had: what it left locked is still a dead one's. */
+	r = help_open_writer(&restarted, name, 1, 1, WRITER_NEW);
+	CHECK(r == 0, "restarted writer: %d", r);
 	r = help_put_version(t, client_id(&w->target), VERSION_NEXT, WRITER_NEXT);
 	CHECK(r == 0, "put of the next writer: %d", r);
 	r = help_version(t, client_id(&w->target), &version);
@@ -191,6 +194,7 @@ judge_next_writer(const struct world *w, const char *name, struct verdict *v)
 	CHECK(help_sweep(t, 0) == 0, "sweep");
 	CHECK(help_counter(t, TABLE_COUNTER_damaged) == 0, "damaged slots");
 	judge_iteration(w, t);
+	table_free(restarted);
 	table_free(t);
 }
 
