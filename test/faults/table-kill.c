@@ -342,7 +342,7 @@ run_part(const struct part *part, int64_t wait_ns, uint64_t *random)
 		reads += atomic_load(&board->reads[i]);
 	}
 	check_end(part);
-	CHECK(f.kills >= 100, "only %lu kills", f.kills);
+	CHECK(f.kills >= 50, "only %lu kills", f.kills);
 #define ZERO(what) CHECK(board->what == 0, #what ": %llu", (unsigned long long)board->what)
 	ZERO(torn);
 	ZERO(missing);
