@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
@@ -622,6 +623,7 @@ start_alpha(const struct fixture *f)
 	if (pid == 0) {
 		struct table *t = NULL;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when an assertion fails before it is ended */
 		if (help_open(&t, f->name, 1, 1, 0) == 0 &&
 		    table_register(t, TABLE_MEMBER, "Alpha", "127.0.0.1:12000") == 0 &&
 		    write(ready[1], "r", 1) == 1)
