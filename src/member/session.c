@@ -11,7 +11,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -503,12 +505,25 @@ session_on_writable(evutil_socket_t fd, short what, void *arg)
 	session_settle(s, r);
 }
 
+/* The client takes replies out of the kernel: a socket counts as writable only when a good part of what it
+   holds is gone, which a slow reader of a large buffer may not reach for minutes. */
+static bool
+session_drains(struct session *s)
+{
+	int before = s->in_kernel;
+
+	return ioctl(session_fd(s), SIOCOUTQ, &s->in_kernel) == 0 && s->in_kernel < before;
+}
+
 void
 session_check_deadlines(struct session *s)
 {
 	const struct member *m = s->member;
+	bool unsent = s->out.len > 0 || s->more;
 
-	if ((s->out.len > 0 || s->more) && m->now_ns - s->sent_ns >= m->conf.send_timeout_ns)
+	if (unsent && session_drains(s))
+		s->sent_ns = m->now_ns;
+	if (unsent && m->now_ns - s->sent_ns >= m->conf.send_timeout_ns)
 		session_drop(s, "its replies were not read in time");
 	else if (s->line_since_ns && m->now_ns - s->line_since_ns >= m->conf.line_timeout_ns)
 		session_drop(s, "a line was not finished in time");

@@ -26,6 +26,7 @@ struct session {
 	struct reply *store; /* the one in the queue that waits for the table; commands behind it wait too */
 	int64_t line_since_ns; /* the line at the front of `in` is unfinished since then; 0: none is */
 	int64_t sent_ns; /* when `out` last moved, or `more` began to wait until the socket takes bytes */
+	int in_kernel;	 /* bytes of replies the kernel held when that was last looked at */
 };
 
 /* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */

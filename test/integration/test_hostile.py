@@ -209,6 +209,28 @@ def test_a_slow_reader_is_not_dropped(herd):
 	assert got.count(b"\n\n") == count
 
 
+def test_a_very_slow_reader_is_not_dropped(herd):
+	"""Also when it takes longer than send-timeout until the kernel has room for more."""
+	member = herd.member("Alpha", settings={"send-timeout": "1s"})
+	with member.client(receive_buffer=4096) as slow:
+		slow.iamat(b"slow", location=KIWI)
+		slow.socket.settimeout(0.01)
+		started, got, next = time.monotonic(), 0, b""
+		while time.monotonic() - started < 5:
+			try:
+				next = next or b"WHATSAT slow 50 20\n" * 100
+				next = next[slow.socket.send(next):]
+			except TimeoutError:
+				pass
+			try:
+				got += len(slow.socket.recv(2000))
+			except TimeoutError:
+				pass
+			time.sleep(0.05)	# being slow is the point here
+		slow.socket.settimeout(harness.LIMIT)
+		assert slow.socket.recv(100) and got < 500000, got
+
+
 # --- those who do not finish ----------------------------------------------
 
 def test_slowloris(herd):
