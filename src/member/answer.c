@@ -58,8 +58,16 @@ reply_free(struct reply *reply)
 }
 
 static void
+log_out(const char *bytes, size_t len)
+{
+	if (log_enabled(LOG_DEBUG))
+		log_debug("out '%s'", log_quote(&(struct log_quoted){0}, (struct text){bytes, len}));
+}
+
+static void
 reply_is_ready(struct reply *reply)
 {
+	log_out(reply->bytes.bytes, reply->bytes.len);
 	reply_stop_waiting(reply);
 	reply->ready(reply, reply->owner);
 }
@@ -81,8 +89,6 @@ answer_read(struct member *m, struct answer_batch *batch, struct text line)
 	else
 		batch->key[batch->count].id = TEXT("");
 	batch->count++;
-	if (log_enabled(LOG_DEBUG))
-		log_debug("in '%s'", log_quote(&(struct log_quoted){0}, line));
 }
 
 void
@@ -301,6 +307,9 @@ answer_give(struct member *m, struct answer_batch *batch, size_t index, int64_t 
 	size_t before = out->len;
 	int r;
 
+	/* Not when it is read: a line read ahead may be read again. */
+	if (log_enabled(LOG_DEBUG))
+		log_debug("in '%s'", log_quote(&(struct log_quoted){0}, batch->message[index].line));
 	switch (batch->message[index].verb) {
 	case MESSAGE_IAMAT:
 		member_count(m, TABLE_COUNTER_iamat, 1);
@@ -314,9 +323,8 @@ answer_give(struct member *m, struct answer_batch *batch, size_t index, int64_t 
 	default:
 		r = answer_refuse(m, batch->message[index].line, out);
 	}
-	if (r == 0 && log_enabled(LOG_DEBUG))
-		log_debug("out '%s'", log_quote(&(struct log_quoted){0},
-						(struct text){out->bytes + before, out->len - before}));
+	if (r == 0)
+		log_out(out->bytes + before, out->len - before);
 	return r;
 }
 

@@ -326,3 +326,15 @@ def test_a_client_cannot_forge_or_flood_the_log(herd):
 	with bravo.client() as connection:
 		assert connection.ask(b"x") == b"? x\n"
 	assert len(bravo.text().splitlines()) < 500
+
+
+def test_each_command_is_logged_once(herd):
+	"""Also when it had to wait because the client did not read the replies before it."""
+	alpha = herd.member("Alpha", settings={"log-level": "debug", "unsent-max": "4k"})
+	with alpha.client(receive_buffer=4096) as connection:
+		connection.iamat(b"k")
+		connection.send(b"WHATSAT k 50 20\n" * 300 + b"end\n")
+		connection.until(b"? end\n")
+		alpha.wait_log(r"out '\? end")
+		for way in ("in 'WHATSAT k 50 20", "out 'AT Alpha [^{]*{"):
+			assert len(re.findall(way, alpha.text())) == 300, way
