@@ -399,6 +399,7 @@ member_set_up(struct member *m)
 	if (r < 0)
 		return log_error_r(r, "Cannot make an event loop");
 	member_allow_descriptors(m);
+	m->turn.max = MEMBER_TURN_MAX;
 	r = member_make_room(m);
 	if (r < 0)
 		return log_error_r(r, "Cannot make buffers");
@@ -431,6 +432,7 @@ member_new(struct member **ret, const struct options *options, struct conf *conf
 	m->server = text_of(name);
 	m->now_ns = clock_monotonic_ns();
 	TAILQ_INIT(&m->sessions);
+	TAILQ_INIT(&m->sending);
 	TAILQ_INIT(&m->waiting_store);
 	r = member_set_up(m);
 	if (r != 0)
@@ -462,11 +464,21 @@ member_free(struct member *m)
 	loop_free(m->loop);
 	free(m->spare_reply);
 	buffer_done(&m->output);
+	buffer_done(&m->turn);
 	free(m->input);
 	conf_done(&m->conf);
 	m->magic = 0;
 	free(m);
 	return NULL;
+}
+
+static void
+member_after_turn(void *arg)
+{
+	struct member *m = arg;
+
+	assert(m->magic == MEMBER_MAGIC);
+	session_send_all(m);
 }
 
 int
@@ -477,6 +489,7 @@ member_run(struct member *m)
 	log_event(LOG_INFO, MSG_MEMBER_READY, LOG_FIELDS("HERD_SHM=%s", m->conf.shm), "Member '%s' is ready",
 		  m->name);
 	(void)sd_notify(0, "READY=1");
+	loop_after_turn(m->loop, member_after_turn, m);
 	r = loop_run(m->loop);
 	(void)sd_notify(0, "STOPPING=1");
 	return r < 0 ? log_error_r(r, "The event loop failed") : 0;

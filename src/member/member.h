@@ -26,6 +26,7 @@ enum {
 	MEMBER_DOORS_MAX = 192,	       /* sockets clients may come to */
 	MEMBER_TURN_NS = 1000000,      /* of one connection; then the others have theirs */
 	MEMBER_OUTPUT_FULL = 64 << 10, /* of replies: sent before the next one is made */
+	MEMBER_TURN_MAX = 256 << 10,   /* replies kept for the end of a turn; more are sent at once */
 	MEMBER_ANSWER_MAX = 256 << 10, /* one reply: twenty places whose texts are all escapes */
 };
 
@@ -57,6 +58,8 @@ struct member {
 	size_t input_size;	       /* a piece of a line, then one recv */
 	uint32_t line_room, work_room; /* the greatest line-max and work-max that there were */
 	struct buffer output;	       /* up to MEMBER_OUTPUT_FULL and one more reply */
+	struct buffer turn;	       /* replies of one turn of the loop, of several sessions */
+	struct session_list sending;   /* those sessions */
 
 	int64_t now_ns;			    /* monotonic, of the last tick */
 	int64_t followed_ns;		    /* when the table's name was last followed */

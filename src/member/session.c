@@ -1,5 +1,5 @@
 /*
- * Session: read much, answer it all, send once.
+ * Session: read much, answer it all, send once, and after everybody's turn.
  *
  * A turn takes at most work-max bytes from one client, about a millisecond
  * and one output buffer of replies; then the others have theirs. When the
@@ -57,6 +57,8 @@ session_free(struct session *s)
 	close(fd);
 	buffer_done(&s->in);
 	buffer_done(&s->out);
+	if (s->turn_len > 0)
+		TAILQ_REMOVE(&m->sending, s, in_turn);
 	TAILQ_REMOVE(&m->sessions, s, in_member);
 	m->session_count--;
 	member_count(m, TABLE_COUNTER_connections, -1);
@@ -127,35 +129,83 @@ session_flush(struct session *s)
 	return r == -EAGAIN ? 0 : r;
 }
 
-/* Sends what stands in the shared output; what the client does not take becomes the session's own. */
+/* Sends; what the client does not take becomes the session's own. */
+static int
+session_send(struct session *s, struct text bytes)
+{
+	size_t sent = 0;
+	int r = 0;
+
+	if (s->out.len == 0)
+		r = send_some(session_fd(s), bytes.at, bytes.len, &sent);
+	if (r == 0 && sent == bytes.len)
+		return 0;
+	if (s->out.len == 0)
+		s->sent_ns = s->member->now_ns;
+	if (r == 0 || r == -EAGAIN)
+		r = buffer_append(&s->out, (struct text){bytes.at + sent, bytes.len - sent});
+	return r < 0 ? r : 0;
+}
+
+/* Whatever else it sends comes after this. */
+static int
+session_send_kept(struct session *s)
+{
+	struct member *m = s->member;
+	struct text kept = {m->turn.bytes + s->turn_at, s->turn_len};
+
+	if (s->turn_len == 0)
+		return 0;
+	TAILQ_REMOVE(&m->sending, s, in_turn);
+	s->turn_len = 0;
+	return session_send(s, kept);
+}
+
+/* Sends what stands in the shared output. */
 static int
 session_send_output(struct session *s)
 {
 	struct buffer *output = &s->member->output;
-	size_t sent = 0;
-	int r = 0;
+	int r;
 
 	if (output->len == 0)
 		return 0;
-	if (s->out.len == 0)
-		r = send_some(session_fd(s), output->bytes, output->len, &sent);
-	if (r == 0 && sent == output->len) {
-		output->len = 0;
-		return 0;
-	}
-	if (s->out.len == 0)
-		s->sent_ns = s->member->now_ns;
-	if (r == 0 || r == -EAGAIN)
-		r = buffer_append(&s->out, (struct text){output->bytes + sent, output->len - sent});
+	r = session_send_kept(s);
+	if (r == 0)
+		r = session_send(s, (struct text){output->bytes, output->len});
 	output->len = 0;
-	return r < 0 ? r : 0;
+	return r;
+}
+
+/*
+ * Keeps what stands in the shared output until all sessions had their turn. A
+ * send wakes whoever waits for it, which costs more than a dozen commands; a
+ * client with many connections that is woken by the first reply finds the
+ * others on their way, and asks again with all of them at once.
+ */
+static int
+session_keep_output(struct session *s)
+{
+	struct member *m = s->member;
+	size_t at = m->turn.len;
+
+	if (m->output.len == 0)
+		return 0;
+	if (s->out.len > 0 || s->turn_len > 0 ||
+	    buffer_append(&m->turn, (struct text){m->output.bytes, m->output.len}) < 0)
+		return session_send_output(s);
+	s->turn_at = at;
+	s->turn_len = m->output.len;
+	m->output.len = 0;
+	TAILQ_INSERT_TAIL(&m->sending, s, in_turn);
+	return 0;
 }
 
 /* Its next command has to wait. Behind a fix that is not in the table yet it might ask for that very fix. */
 static bool
 session_is_full(const struct session *s)
 {
-	return s->out.len + s->queued >= s->member->conf.unsent_max ||
+	return s->out.len + s->turn_len + s->queued >= s->member->conf.unsent_max ||
 	       s->pending >= s->member->conf.lookups_max || s->store;
 }
 
@@ -169,7 +219,7 @@ static int
 queue_drain(struct session *s)
 {
 	struct reply *reply;
-	int r = 0;
+	int r = session_send_kept(s);
 
 	while (r == 0 && (reply = TAILQ_FIRST(&s->queue)) && reply->state == REPLY_READY) {
 		if (s->out.len == 0)
@@ -419,7 +469,7 @@ session_turn(struct session *s, struct text in)
 	if (r == 0)
 		r = session_answer_last(s, &in);
 	if (r == 0)
-		r = session_send_output(s);
+		r = session_keep_output(s);
 	s->member->output.len = 0;
 	if (r == 0)
 		r = session_keep(s, in);
@@ -475,7 +525,7 @@ session_settle(struct session *s, int r)
 
 	if (r < 0)
 		session_drop(s, r == -ECONNRESET || r == -EPIPE ? "closed by the client" : strerror(-r));
-	else if (s->ended && s->in.len == 0 && s->out.len == 0 && TAILQ_EMPTY(&s->queue))
+	else if (s->ended && s->in.len == 0 && s->out.len + s->turn_len == 0 && TAILQ_EMPTY(&s->queue))
 		session_free(s);
 	else
 		session_arm(s);
@@ -513,6 +563,24 @@ session_drains(struct session *s)
 	int before = s->in_kernel;
 
 	return ioctl(session_fd(s), SIOCOUTQ, &s->in_kernel) == 0 && s->in_kernel < before;
+}
+
+void
+session_send_all(struct member *m)
+{
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&m->sending))) {
+		bool was_full = session_is_full(s);
+		int r = session_send_kept(s);
+
+		/* Commands that waited for this go on in the next turn, as those of the others do. */
+		if (was_full && !session_is_full(s))
+			s->more = s->in.len > 0;
+		if (r < 0 || was_full || s->ended || s->out.len > 0)
+			session_settle(s, r);
+	}
+	m->turn.len = 0;
 }
 
 void

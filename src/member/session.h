@@ -12,7 +12,7 @@
 struct session {
 	uint32_t magic;
 	struct member *member;
-	TAILQ_ENTRY(session) in_member;
+	TAILQ_ENTRY(session) in_member, in_turn;
 	struct event readable, writable;
 	bool reading, writing;	 /* whether each of them is added */
 	bool skipping;		 /* inside a line that was too long */
@@ -22,6 +22,8 @@ struct session {
 	size_t queued;		 /* bytes of replies in the queue that are ready */
 	struct buffer in;	 /* received, not answered yet */
 	struct buffer out;	 /* replies, not sent yet */
+	size_t turn_at;		 /* replies that go out when all sessions had their turn: where they */
+	size_t turn_len;	 /* are in the member's `turn`; 0: none, and it is not in `sending` */
 	struct reply_list queue; /* in command order, from the first one that waits on */
 	struct reply *store; /* the one in the queue that waits for the table; commands behind it wait too */
 	int64_t line_since_ns; /* the line at the front of `in` is unfinished since then; 0: none is */
@@ -37,6 +39,9 @@ const char *session_peer(int fd, char out[ADDRESS_TEXT_MAX]);
 
 /* Closes the connection and forgets its replies. */
 void session_free(struct session *s);
+
+/* Sends the replies of all sessions that had a turn. */
+void session_send_all(struct member *m);
 
 /* Called about four times a second: drops it when one of its deadlines is over. */
 void session_check_deadlines(struct session *s);

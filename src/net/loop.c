@@ -10,12 +10,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 
 struct loop {
 	struct event_base *base;
+	bool is_stopped;
+	loop_fn *after; /* may be NULL */
+	void *after_arg;
 };
 
 enum {
@@ -72,15 +76,32 @@ loop_base(struct loop *loop)
 	return loop->base;
 }
 
+void
+loop_after_turn(struct loop *loop, loop_fn *fn, void *arg)
+{
+	loop->after = fn;
+	loop->after_arg = arg;
+}
+
+/* libevent 2.1 has no hook between two waits, but it can be asked to return after each. */
 int
 loop_run(struct loop *loop)
 {
-	return event_base_dispatch(loop->base) < 0 ? -EIO : 0;
+	int r = 0;
+
+	loop->is_stopped = false;
+	while (r == 0 && !loop->is_stopped) {
+		r = event_base_loop(loop->base, EVLOOP_ONCE);
+		if (loop->after)
+			loop->after(loop->after_arg);
+	}
+	return r < 0 ? -EIO : 0;
 }
 
 void
 loop_stop(struct loop *loop)
 {
+	loop->is_stopped = true;
 	event_base_loopbreak(loop->base);
 }
 

@@ -39,6 +39,9 @@ int loop_timer_set(struct loop_timer *timer, int64_t interval_ns);
 struct loop_timer *loop_timer_free(struct loop_timer *timer);
 CLEANUP_POINTER(struct loop_timer, loop_timer_free);
 
+/* Calls fn whenever all callbacks that were due have run, before the loop waits again. */
+void loop_after_turn(struct loop *loop, loop_fn *fn, void *arg);
+
 /* Runs until loop_stop(), or until nothing is left to wait for. 0 or negative errno. */
 int loop_run(struct loop *loop);
 

@@ -160,6 +160,8 @@ setup(void **state)
 	f->m.output.max = MEMBER_OUTPUT_FULL + MEMBER_ANSWER_MAX;
 	f->m.now_ns = 1;
 	TAILQ_INIT(&f->m.sessions);
+	TAILQ_INIT(&f->m.sending);
+	f->m.turn.max = MEMBER_TURN_MAX;
 	TAILQ_INIT(&f->m.waiting_store);
 	assert_int_equal(loop_new(&f->m.loop), 0);
 	f->m.retry = evtimer_new(loop_base(f->m.loop), on_retry, NULL);
@@ -190,16 +192,25 @@ teardown(void **state)
 	loop_free(f->m.loop);
 	free(f->m.spare_reply);
 	buffer_done(&f->m.output);
+	buffer_done(&f->m.turn);
 	free(f->m.input);
 	free(f);
 	return 0;
+}
+
+/* What member_run() does between two waits. */
+static void
+turn_once(struct fixture *f)
+{
+	event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+	session_send_all(&f->m);
 }
 
 static void
 turn(struct fixture *f)
 {
 	for (int i = 0; i < 10; i++)
-		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+		turn_once(f);
 }
 
 static void
@@ -365,7 +376,7 @@ test_a_turn_is_bounded(void **state)
 	}
 	assert_int_equal(write(f->client, "last", 4), 4);
 	shutdown(f->client, SHUT_WR);
-	event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+	turn_once(f);
 	assert_int_equal(ioctl(f->client, FIONREAD, &waiting), 0);
 	assert_in_range(waiting, BIG_ANSWER, MEMBER_OUTPUT_FULL + BIG_ANSWER + HERD_AT_MAX);
 
@@ -378,7 +389,7 @@ test_a_turn_is_bounded(void **state)
 			assert_memory_equal(at, line, strlen(line));
 			seen++;
 		}
-		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+		turn_once(f);
 	}
 	assert_int_equal(seen, COUNT + 1);
 	assert_int_equal(read(f->client, &byte, 1), 0);
@@ -526,7 +537,7 @@ test_a_turn_of_datagrams_is_bounded(void **state)
 	first = all = datagrams_waiting(client);
 	assert_in_range(first, 1, IN_A_TURN);
 	while (all < COUNT && turns++ < 10 * COUNT) {
-		event_base_loop(loop_base(f->m.loop), EVLOOP_NONBLOCK);
+		turn_once(f);
 		all += datagrams_waiting(client);
 	}
 	assert_int_equal(all, COUNT);
