@@ -150,7 +150,7 @@ def test_says_when_the_table_is_full(herd, fill):
 	flood = helper(herd, table_clients="100", flood__sweep_interval="20ms")
 	fill("--count", "2000")
 	found = flood.wait_log(r"The table '%s' is full: (\d+) of the oldest fixes gave way" % herd.shm)
-	assert int(found.group(1)) > 1000
+	assert 0 < int(found.group(1)) < 2000	# as many as had gone when it looked
 	fill("--count", "2000", "--prefix", "more-")
 	fill("--count", "2000", "--prefix", "again-")
 	flood.stop()

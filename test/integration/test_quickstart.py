@@ -41,6 +41,15 @@ def children(pid):
 	return found
 
 
+def running_state(pid):
+	"""The letter /proc has for it; a dead one may stay a Z for ever where nobody reaps orphans."""
+	try:
+		with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
+			return file.read().rsplit(")", 1)[1].split()[0]
+	except OSError:
+		return ""
+
+
 class Running:
 	"""A quickstart that is up."""
 
@@ -70,7 +79,7 @@ class Running:
 		until(there, "%r in: %s" % (text, self.output), limit)
 
 	def alive(self):
-		return [name for name, pid in self.pids.items() if os.path.exists("/proc/%d" % pid)]
+		return [name for name, pid in self.pids.items() if running_state(pid) not in ("", "Z")]
 
 	def end(self):
 		"""Nothing is left behind even when a test fails."""

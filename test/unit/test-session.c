@@ -520,9 +520,9 @@ datagrams_waiting(int fd)
 static void
 test_a_turn_of_datagrams_is_bounded(void **state)
 {
-	enum { COUNT = 100, IN_A_TURN = 4 + ANSWER_BATCH };
+	enum { COUNT = 100, LINE = sizeof("WHATSAT me 1 19\n") - 1, IN_A_TURN = 4 + ANSWER_BATCH };
 	struct fixture *f = *state;
-	char lines[COUNT * 32] = "";
+	char lines[COUNT * LINE];
 	struct datagram *d;
 	struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int server = udp_socket(&where), client = udp_socket(&where);
@@ -530,9 +530,9 @@ test_a_turn_of_datagrams_is_bounded(void **state)
 
 	say(f, ME);
 	for (int i = 0; i < COUNT; i++)
-		strcat(lines, "WHATSAT me 1 19\n");
+		memcpy(lines + i * LINE, "WHATSAT me 1 19\n", LINE);
 	assert_int_equal(datagram_new(&d, &f->m, server), 0);
-	assert_int_equal(send(client, lines, strlen(lines), 0), (ssize_t)strlen(lines));
+	assert_int_equal(send(client, lines, sizeof(lines), 0), (ssize_t)sizeof(lines));
 	datagram_serve(d);
 	first = all = datagrams_waiting(client);
 	assert_in_range(first, 1, IN_A_TURN);
