@@ -202,7 +202,9 @@ def test_a_slow_reader_is_not_dropped(herd):
 		started = time.monotonic()
 		got = b""
 		while not got.endswith(b"? end\n"):
-			got += slow.socket.recv(20000)
+			some = slow.socket.recv(20000)
+			assert some, "dropped after %d bytes" % len(got)
+			got += some
 			if time.monotonic() - started < 6:
 				time.sleep(0.05)	# being slow is the point here; nothing is concluded from it
 		sender.join()
