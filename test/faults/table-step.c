@@ -167,13 +167,15 @@ judge_next_writer(const struct world *w, const char *name, struct verdict *v)
 	uint64_t version;
 	int r;
 
-	r = help_open_writer(&t, name, 1, 1, WRITER_NEXT);
-	CHECK(r == 0, "next writer: %d", r);
-	if (r != 0)
-		return;
 	/* The dead one comes back first, in the entry it had: what it left locked is still a dead one's. */
 	r = help_open_writer(&restarted, name, 1, 1, WRITER_NEW);
 	CHECK(r == 0, "restarted writer: %d", r);
+	r = help_open_writer(&t, name, 1, 1, WRITER_NEXT);
+	CHECK(r == 0, "next writer: %d", r);
+	if (r != 0) {
+		table_free(restarted);
+		return;
+	}
 	r = help_put_version(t, client_id(&w->target), VERSION_NEXT, WRITER_NEXT);
 	CHECK(r == 0, "put of the next writer: %d", r);
 	r = help_version(t, client_id(&w->target), &version);
