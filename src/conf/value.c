@@ -197,10 +197,16 @@ parse_number(const struct conf_setting *s, struct text t, int64_t *ret, char why
 
 /* --- texts -------------------------------------------------------------------- */
 
+/* Printable, and the same when it is written into a file: ';' and '#' begin a comment there unless
+   something stands right before them. */
 static bool
 is_shown_as_is(struct text t)
 {
 	char escaped[8];
+
+	for (size_t i = 0; i < t.len; i++)
+		if ((t.at[i] == ';' || t.at[i] == '#') && (i == 0 || text_is_space(t.at[i - 1])))
+			return false;
 
 	for (size_t n; t.len > 0; t.at += n, t.len -= n) {
 		n = utf8_first(t);
@@ -234,7 +240,9 @@ parse_text(const struct conf_setting *s, struct text t, char **field, char why[V
 			       " letters, digits, '-', '_' and '.')",
 			       SHOW(t), s->max - 1);
 	if (!fits || !is_shown_as_is(t))
-		return invalid(why, "'%s' is no path (expected 1 to %" PRId64 " printable characters)",
+		return invalid(why,
+			       "'%s' is no path (expected 1 to %" PRId64
+			       " printable characters, ';' and '#' only behind another)",
 			       SHOW(t), s->max);
 	copy = strndup(t.at, t.len);
 	if (!copy)
@@ -305,8 +313,11 @@ parse_socket_path(struct conf_paths *list, struct text t, char why[VALUE_WHY_MAX
 	const size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
 
 	if (t.len > max || !is_shown_as_is(t))
-		return invalid(why, "'%s' is no path of a socket (expected up to %zu printable characters)",
-			       SHOW(t), max);
+		return invalid(
+			why,
+			"'%s' is no path of a socket (expected up to %zu printable characters, ';' and '#' "
+			"only behind another)",
+			SHOW(t), max);
 	for (size_t i = 0; i < list->count; i++)
 		if (text_equal(text_of(list->at[i]), t))
 			return invalid(why, "'%s' is listed twice (expected different paths)", SHOW(t));

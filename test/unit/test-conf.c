@@ -378,8 +378,18 @@ test_texts(void **state)
 	check_value(CONF_ID_shm, name, NULL, why);
 	check_value(CONF_ID_places_file, "my places/K\xc3\xbche.herd", "my places/K\xc3\xbche.herd", NULL);
 	check_value(CONF_ID_places_file, "a\nb", NULL,
-		    "'a\\x0ab' is no path (expected 1 to 4095 printable characters)");
-	check_value(CONF_ID_places_file, "", NULL, "'' is no path (expected 1 to 4095 printable characters)");
+		    "'a\\x0ab' is no path (expected 1 to 4095 printable characters, ';' and '#' only behind "
+		    "another)");
+	check_value(CONF_ID_places_file, "a;b#", "a;b#", NULL);
+	check_value(CONF_ID_places_file, "a ;b", NULL,
+		    "'a ;b' is no path (expected 1 to 4095 printable characters, ';' and '#' only behind "
+		    "another)");
+	check_value(CONF_ID_unix_paths, "a,;b", NULL,
+		    "';b' is no path of a socket (expected up to 107 printable characters, ';' and '#' only "
+		    "behind another)");
+	check_value(
+		CONF_ID_places_file, "", NULL,
+		"'' is no path (expected 1 to 4095 printable characters, ';' and '#' only behind another)");
 }
 
 static void
