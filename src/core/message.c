@@ -11,6 +11,8 @@ enum {
 	RADIUS_DIGITS = 2, /* without leading zeros */
 	RADIUS_FRACTION_DIGITS = 13,
 	BOUND_DIGITS = 2,
+	SKEW_DIGITS = 11,
+	SKEW_FRACTION_DIGITS = 9,
 };
 
 static const char *
@@ -290,4 +292,80 @@ message_put_fix(char *out, const struct herd_fix *fix)
 
 	(void)fix_time_parse(at.time, &at.client_time);
 	return message_put_at(out, &at);
+}
+
+/* --- an AT line taken apart ------------------------------------------------- */
+
+/* The text up to the next space, which is passed over; false when there is none. */
+static bool
+take_word(const char **at, const char *end, struct text *ret)
+{
+	const char *space = memchr(*at, ' ', (size_t)(end - *at));
+
+	if (!space)
+		return false;
+	*ret = (struct text){*at, (size_t)(space - *at)};
+	*at = space + 1;
+	return true;
+}
+
+struct skew {
+	bool is_negative;
+	uint64_t s, ns;
+};
+
+/* Sign, up to 11 digits without leading zeros, nine decimals; zero is positive. */
+static bool
+parse_skew(struct text t, struct skew *ret)
+{
+	const char *at = t.at + 1;
+	const char *end = t.at + t.len;
+	unsigned int digits;
+
+	if (t.len < 1 || (*t.at != '+' && *t.at != '-'))
+		return false;
+	ret->is_negative = *t.at == '-';
+	digits = digits_take(&at, end, SKEW_DIGITS, &ret->s);
+	if (digits == 0 || (digits > 1 && t.at[1] == '0') || at == end || *at++ != '.')
+		return false;
+	if (digits_take(&at, end, SKEW_FRACTION_DIGITS, &ret->ns) != SKEW_FRACTION_DIGITS || at != end)
+		return false;
+	return !ret->is_negative || ret->s || ret->ns;
+}
+
+/* Client time plus skew; false outside of 1970 to 2262. */
+static bool
+add_skew(const struct fix_time *client, const struct skew *skew, int64_t *ret_rx_ns)
+{
+	int64_t s = skew->is_negative ? client->s - (int64_t)skew->s : client->s + (int64_t)skew->s;
+	int64_t ns = skew->is_negative ? client->ns - (int64_t)skew->ns : client->ns + (int64_t)skew->ns;
+
+	return !__builtin_mul_overflow(s, CLOCK_SECOND_NS, &s) && !__builtin_add_overflow(s, ns, ret_rx_ns) &&
+	       *ret_rx_ns >= 0;
+}
+
+bool
+message_parse_at(struct text line, struct message_at *ret)
+{
+	const char *end = line.at + line.len;
+	const char *at = line.at;
+	struct location location;
+	struct message_at m;
+	struct text word;
+	struct skew skew;
+
+	if (!take_word(&at, end, &word) || !text_equal(word, TEXT("AT")) || !take_word(&at, end, &m.server) ||
+	    !fix_server_valid(m.server) || !take_word(&at, end, &word) || !parse_skew(word, &skew))
+		return false;
+	m.id = (struct text){at, (size_t)(id_end(at, end) - at)};
+	at += m.id.len;
+	if (m.id.len < 1 || m.id.len > HERD_ID_MAX || at == end || *at++ != ' ')
+		return false;
+	if (!take_word(&at, end, &m.location) || location_parse(m.location, &location) != 0)
+		return false;
+	m.time = (struct text){at, (size_t)(end - at)};
+	if (fix_time_parse(m.time, &m.client_time) != 0 || !add_skew(&m.client_time, &skew, &m.rx_ns))
+		return false;
+	*ret = m;
+	return true;
 }

@@ -52,4 +52,8 @@ char *message_put_at(char *out, const struct message_at *at);
    is none, from a damaged segment, counts as 0: the line stays one. */
 char *message_put_fix(char *out, const struct herd_fix *fix);
 
+/* The way back, from a line less its line end; texts point into it. False unless it is, byte for byte,
+   what message_put_at() writes. */
+bool message_parse_at(struct text line, struct message_at *ret);
+
 #endif

@@ -42,7 +42,7 @@ bucket_of(const struct segment *s, uint64_t number, uint32_t *ret_bucket)
 
 struct next_call {
 	struct table *t;
-	uint64_t *cursor;
+	uint64_t *cursor, end;
 	int64_t now_ns;
 	struct herd_fix *ret_fix;
 	uint64_t *ret_version;
@@ -56,7 +56,7 @@ next_body(void *arg)
 	const struct segment_class *c;
 	uint32_t bucket;
 
-	while ((c = bucket_of(s, *call->cursor / SEGMENT_WAYS, &bucket))) {
+	while (*call->cursor < call->end && (c = bucket_of(s, *call->cursor / SEGMENT_WAYS, &bucket))) {
 		struct slot slot = slot_at(s, c, bucket, (unsigned int)(*call->cursor % SEGMENT_WAYS));
 		struct slot_copy copy;
 		struct table_key key;
@@ -76,9 +76,64 @@ next_body(void *arg)
 int
 table_next(struct table *t, uint64_t *cursor, int64_t now_ns, struct herd_fix *ret_fix, uint64_t *ret_version)
 {
-	struct next_call call = {t, cursor, now_ns, ret_fix, ret_version};
+	struct next_call call = {t, cursor, UINT64_MAX, now_ns, ret_fix, ret_version};
 
 	return table_guarded(t, next_body, &call);
+}
+
+int
+table_next_before(struct table *t, uint64_t *cursor, uint64_t end, int64_t now_ns, struct herd_fix *ret_fix)
+{
+	struct next_call call = {t, cursor, end, now_ns, ret_fix, NULL};
+
+	return table_guarded(t, next_body, &call);
+}
+
+/* --- whether anything changed ------------------------------------------------ */
+
+struct fingerprint_call {
+	struct table *t;
+	uint64_t *cursor;
+	uint32_t slots;
+	uint64_t *hash;
+};
+
+static int
+fingerprint_body(void *arg)
+{
+	const struct fingerprint_call *call = arg;
+	const struct segment *s = &call->t->segment;
+	uint64_t hash = *call->hash;
+	uint32_t bucket;
+
+	for (uint32_t done = 0; done < call->slots; done += SEGMENT_WAYS) {
+		const struct segment_class *c = bucket_of(s, *call->cursor, &bucket);
+		const _Atomic uint64_t *line;
+
+		if (!c) {
+			*call->hash = hash;
+			*call->cursor = 0;
+			return TABLE_E_END;
+		}
+		line = segment_bucket(s, c, bucket);
+		/* Every write and every removal moves a control word's sequence; flooding only its dirty bit. */
+		for (unsigned int way = 0; way < SEGMENT_WAYS; way++) {
+			hash ^= atomic_load_explicit(&line[1 + way], memory_order_relaxed) & ~CTL_DIRTY;
+			hash *= UINT64_C(0x9e3779b97f4a7c15);
+			hash ^= hash >> 32;
+		}
+		++*call->cursor;
+	}
+	*call->hash = hash;
+	return 0;
+}
+
+int
+table_fingerprint(struct table *t, uint64_t *cursor, uint32_t slots, uint64_t *hash)
+{
+	struct fingerprint_call call = {t, cursor, slots, hash};
+
+	return table_guarded(t, fingerprint_body, &call);
 }
 
 /* --- the sweep --------------------------------------------------------------- */
@@ -178,6 +233,20 @@ table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns)
 }
 
 /* --- figures ------------------------------------------------------------------ */
+
+uint64_t
+table_slots(const struct table *t)
+{
+	const struct segment_class *c = t->segment.constants.class;
+
+	return ((uint64_t)c[SEGMENT_SHORT].buckets + c[SEGMENT_LONG].buckets) * SEGMENT_WAYS;
+}
+
+int64_t
+table_created_ns(const struct table *t)
+{
+	return t->segment.constants.created_ns;
+}
 
 struct info_call {
 	struct table *t;

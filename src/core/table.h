@@ -153,6 +153,15 @@ int table_merge(struct table *t, const struct herd_fix *fix);
 int table_next(struct table *t, uint64_t *cursor, int64_t now_ns, struct herd_fix *ret_fix,
 	       uint64_t *ret_version);
 
+/* The same, but TABLE_E_END once the cursor stands at `end`: a bounded step, however few clients there are. */
+int
+table_next_before(struct table *t, uint64_t *cursor, uint64_t end, int64_t now_ns, struct herd_fix *ret_fix);
+
+/* Mixes what up to `slots` slots from *cursor on (wraps to 0 at the end) hold into *hash. Whoever has been
+   round twice and started from the same number has the same result if, and in practice only if, no fix was
+   stored or removed between. 0, or TABLE_E_END when it wrapped; -EFAULT. */
+int table_fingerprint(struct table *t, uint64_t *cursor, uint32_t slots, uint64_t *hash);
+
 /* Looks at up to `slots` slots from *cursor on (wraps to 0 at the end): frees what expired or is
    damaged, takes locks from the dead. Returns 0, or TABLE_E_END when it wrapped; -EFAULT. */
 int table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns);
@@ -169,6 +178,10 @@ struct table_info {
 	uint32_t layout;
 	bool is_private;
 };
+
+/* What never changes, at no cost: slots of both classes, and when the segment was made. */
+uint64_t table_slots(const struct table *t);
+int64_t table_created_ns(const struct table *t);
 
 /* Scans the control lines: about 0.5 ms for a million clients. */
 int table_info(struct table *t, struct table_info *ret);

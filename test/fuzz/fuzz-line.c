@@ -1,6 +1,7 @@
 /*
- * Fuzzes the line parser and the AT formatter: nothing is read past the line,
- * and what parses as IAMAT comes back byte for byte in its AT line.
+ * Fuzzes the line parsers and the AT formatter: nothing is read past the line,
+ * what parses as IAMAT comes back byte for byte in its AT line, and what parses
+ * as an AT line is one that the formatter writes.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -13,6 +14,22 @@ static bool
 inside(struct text part, struct text line)
 {
 	return part.at >= line.at && part.at + part.len <= line.at + line.len;
+}
+
+static void
+check_at(struct text line)
+{
+	char again[HERD_AT_MAX];
+	struct message_at at;
+	size_t len;
+
+	if (!message_parse_at(line, &at))
+		return;
+	assert(inside(at.server, line) && inside(at.id, line) && inside(at.location, line) &&
+	       inside(at.time, line));
+	assert(at.rx_ns >= 0 && line.len < HERD_AT_MAX);
+	len = (size_t)(message_put_at(again, &at) - again);
+	assert(len == line.len + 1 && memcmp(again, line.at, line.len) == 0 && again[len - 1] == '\n');
 }
 
 static void
@@ -34,6 +51,7 @@ check_iamat(const struct message *m, int64_t rx_ns)
 	char *end = copy;
 
 	assert(rest.len <= HERD_AT_MAX && rest.at[rest.len - 1] == '\n');
+	check_at((struct text){line, rest.len - 1});
 	assert(inside(m->id, m->line) && inside(m->location, m->line) && inside(m->time, m->line));
 	assert(fix_id_valid(m->id) && location_parse(m->location, &location) == 0);
 	assert(fix_time_parse(m->time, &client) == 0 && client.s == m->client_time.s &&
@@ -73,6 +91,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(bytes);
 	if (size)
 		memcpy(bytes, data, size);
+	check_at(line);
 	message_parse(line, &m);
 	assert(m.line.at == bytes && m.line.len == size);
 	if (m.verb == MESSAGE_IAMAT) {

@@ -444,6 +444,34 @@ test_random_against_expressions(void **state)
 
 /* --- AT lines ------------------------------------------------------------ */
 
+/* Parses a copy of exactly the line's size, which lives until the next call. */
+static bool
+parse_at(struct text line, struct message_at *ret)
+{
+	static char *copy;
+
+	free(copy);
+	copy = malloc(line.len ? line.len : 1);
+	assert_non_null(copy);
+	memcpy(copy, line.at, line.len);
+	return message_parse_at((struct text){copy, line.len}, ret);
+}
+
+static void
+assert_parsed(struct text line, const struct message_at *want)
+{
+	struct message_at have;
+
+	assert_true(parse_at(line, &have));
+	assert_text_equal(have.server, want->server);
+	assert_text_equal(have.id, want->id);
+	assert_text_equal(have.location, want->location);
+	assert_text_equal(have.time, want->time);
+	assert_int_equal(have.client_time.s, want->client_time.s);
+	assert_int_equal(have.client_time.ns, want->client_time.ns);
+	assert_int_equal(have.rx_ns, want->rx_ns < 0 ? 0 : want->rx_ns);
+}
+
 static void
 assert_at(int64_t rx_ns, const char *time, const char *skew)
 {
@@ -464,6 +492,7 @@ assert_at(int64_t rx_ns, const char *time, const char *skew)
 		       time);
 	assert_int_equal(end - have, len);
 	assert_memory_equal(have, want, (size_t)len);
+	assert_parsed((struct text){have, (size_t)len - 1}, &at);
 }
 
 static void
@@ -508,6 +537,90 @@ test_at_longest(void **state)
 	assert_int_equal(at.location.len, HERD_LOCATION_MAX);
 	assert_int_equal(at.time.len, HERD_TIME_MAX);
 	assert_int_equal(message_put_at(line, &at) - line, HERD_AT_MAX);
+	assert_parsed((struct text){line, HERD_AT_MAX - 1}, &at);
+}
+
+static void
+test_parse_at_refuses(void **state)
+{
+	static const char *const lines[] = {
+		"",
+		"AT",
+		"AT ",
+		"AT Alpha",
+		"at Alpha +0.000000000 kiwi +0+0 1",
+		" AT Alpha +0.000000000 kiwi +0+0 1",
+		"AT  Alpha +0.000000000 kiwi +0+0 1",
+		"AT Alpha +0.000000000  kiwi +0+0 1",
+		"AT Alpha +0.000000000 kiwi +0+0  1",
+		"AT Alpha +0.000000000 kiwi +0+0 1 ",
+		"AT Alpha +0.000000000 kiwi +0+0 1\n",
+		"AT Alpha +0.000000000 kiwi +0+0 1\r",
+		"AT Alpha\t+0.000000000 kiwi +0+0 1",
+		"AT Alpha +0.000000000 kiwi\t+0+0 1",
+		"AT Alpha +0.000000000 ki\twi +0+0 1",
+		"AT Al/pha +0.000000000 kiwi +0+0 1",
+		"AT abcdefghijklmnopqrstuvwx +0.000000000 kiwi +0+0 1", /* 24 bytes */
+		"AT Alpha  kiwi +0+0 1",
+		"AT Alpha 0.000000000 kiwi +0+0 1",
+		"AT Alpha -0.000000000 kiwi +0+0 1",
+		"AT Alpha +00.000000000 kiwi +0+0 1",
+		"AT Alpha +01.000000000 kiwi +0+0 1",
+		"AT Alpha +0.00000000 kiwi +0+0 1",
+		"AT Alpha +0.0000000000 kiwi +0+0 1",
+		"AT Alpha +0 kiwi +0+0 1",
+		"AT Alpha +.000000000 kiwi +0+0 1",
+		"AT Alpha + kiwi +0+0 1",
+		"AT Alpha +0,000000000 kiwi +0+0 1",
+		"AT Alpha +100000000000.000000000 kiwi +0+0 1", /* twelve digits */
+		"AT Alpha -1.000000001 kiwi +0+0 1",		/* received before 1970 */
+		"AT Alpha +9223372036.854775808 kiwi +0+0 0",	/* and after 2262 */
+		"AT Alpha +0.000000000 kiwi +0+0 9223372037",
+		"AT Alpha +99999999999.999999999 kiwi +0+0 99999999999.999999999",
+		"AT Alpha +0.000000000 kiwi +0+0",
+		"AT Alpha +0.000000000 kiwi +0+0 ",
+		"AT Alpha +0.000000000 kiwi 0+0 1",
+		"AT Alpha +0.000000000 kiwi +91+0 1",
+		"AT Alpha +0.000000000 kiwi +0+0 x",
+		"AT Alpha +0.000000000 kiwi +0+0 -1",
+	};
+	char line[HERD_AT_MAX + 10] = "AT A +0.000000000 ";
+	struct message_at at;
+	size_t len = strlen(line);
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(lines); i++)
+		assert_false(parse_at(text_of(lines[i]), &at));
+	assert_false(parse_at(TEXT("AT Alpha +0.000000000 ki\0wi +0+0 1"), &at));
+	memset(line + len, 'x', HERD_ID_MAX + 1);
+	memcpy(line + len + HERD_ID_MAX, " +0+0 1", 7);
+	assert_true(parse_at((struct text){line, len + HERD_ID_MAX + 7}, &at));
+	memcpy(line + len + HERD_ID_MAX, "x +0+0 1", 8);
+	assert_false(parse_at((struct text){line, len + HERD_ID_MAX + 8}, &at));
+}
+
+/* Any byte changed: refused, or a line that is written just so. */
+static void
+test_parse_at_any_byte(void **state)
+{
+	const struct text whole = TEXT("AT Alpha -1.263873386 kiwi.x +34.0-118.4/ 1621464827.95");
+	char line[HERD_AT_MAX], again[HERD_AT_MAX];
+	struct message_at at;
+	int taken = 0;
+
+	(void)state;
+	for (size_t i = 0; i < whole.len; i++) {
+		for (int byte = 0; byte < 256; byte++) {
+			memcpy(line, whole.at, whole.len);
+			line[i] = (char)byte;
+			if (!parse_at((struct text){line, whole.len}, &at))
+				continue;
+			taken++;
+			assert_int_equal(message_put_at(again, &at) - again, whole.len + 1);
+			assert_memory_equal(again, line, whole.len);
+		}
+	}
+	assert_true(taken > 1000);
 }
 
 /* The operands come back byte for byte, and skew + time is the receipt time. */
@@ -559,6 +672,7 @@ test_round_trip(void **state)
 		at.client_time = client;
 		rest = (struct text){again, (size_t)(message_put_at(again, &at) - again)};
 		assert_text_equal(rest, ((struct text){line, rest.len}));
+		assert_parsed((struct text){line, rest.len - 1}, &at);
 	}
 }
 
@@ -597,6 +711,8 @@ main(void)
 		cmocka_unit_test(test_random_against_expressions),
 		cmocka_unit_test(test_at),
 		cmocka_unit_test(test_at_longest),
+		cmocka_unit_test(test_parse_at_refuses),
+		cmocka_unit_test(test_parse_at_any_byte),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_put_damaged_time),
 	};

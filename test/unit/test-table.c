@@ -819,6 +819,81 @@ test_versions_change(void **state)
 	}
 }
 
+/* In steps of any size it finds the same fixes in the same order, and no step goes past its end. */
+static void
+test_next_before(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t slots = table_slots(f->t);
+	char bytes[HERD_ID_MAX];
+	struct herd_fix fix, want;
+
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(help_put_version(f->t, help_id(bytes, i, i % 10 ? 20 : 60), i, 0), 0);
+	for (uint64_t step = 1; step < 2 * slots; step *= 3) {
+		uint64_t cursor = 0, other = 0, end = 0;
+		int found = 0;
+
+		while (end < slots) {
+			end += step;
+			while (table_next_before(f->t, &cursor, end, 0, &fix) == 0) {
+				assert_true(cursor <= end);
+				assert_int_equal(table_next(f->t, &other, 0, &want, NULL), 0);
+				assert_int_equal(cursor, other);
+				assert_true(help_same(&fix, &want));
+				found++;
+			}
+			assert_int_equal(cursor, end < slots ? end : slots);
+		}
+		assert_int_equal(found, 200);
+		assert_int_equal(table_next_before(f->t, &cursor, UINT64_MAX, 0, &fix), TABLE_E_END);
+	}
+}
+
+static uint64_t
+fingerprint(struct table *t, uint32_t step)
+{
+	uint64_t hash = 42, cursor = 0;
+	int r;
+
+	while ((r = table_fingerprint(t, &cursor, step, &hash)) == 0)
+		;
+	assert_int_equal(r, TABLE_E_END);
+	assert_int_equal(cursor, 0);
+	return hash;
+}
+
+static void
+test_fingerprint(void **state)
+{
+	const int64_t ttl_ns = CLOCK_SECOND_NS;
+	struct fixture *f = *state;
+	char bytes[HERD_ID_MAX];
+	struct text id = help_id(bytes, 1, 20);
+	uint64_t seen[64], last;
+	size_t count = 0;
+	struct herd_fix fix;
+
+	seen[count++] = fingerprint(f->t, 100);
+	for (uint64_t i = 1; i < 20; i++) {
+		assert_int_equal(help_put_version(f->t, id, i, 0), 0);
+		seen[count++] = fingerprint(f->t, 1);
+		assert_int_equal(help_put_version(f->t, id, i, 0), TABLE_E_OLDER);
+		assert_int_equal(help_find(f->t, id, 0, &fix), 0);
+		assert_true(fingerprint(f->t, UINT32_MAX) == seen[count - 1]);
+	}
+	assert_int_equal(help_put_version(f->t, help_id(bytes, 2, 200), 1, 0), 0);
+	seen[count++] = last = fingerprint(f->t, 15);
+	assert_int_equal(help_sweep(f->t, HELP_BASE_NS), 0);
+	assert_true(fingerprint(f->t, 16) == last);
+	table_set_ttl(f->t, ttl_ns);
+	assert_int_equal(help_sweep(f->t, HELP_BASE_NS + 10 * ttl_ns), 0);
+	seen[count++] = fingerprint(f->t, 1000);
+	for (size_t i = 0; i < count; i++)
+		for (size_t j = 0; j < i; j++)
+			assert_true(seen[i] != seen[j]);
+}
+
 static void
 test_prefetch(void **state)
 {
@@ -1496,6 +1571,8 @@ main(void)
 		TEST(test_expiry),
 		TEST(test_expired_fix_does_not_win),
 		TEST(test_sweep_in_steps),
+		TEST(test_next_before),
+		TEST(test_fingerprint),
 		TEST(test_capacity),
 		TEST(test_full),
 		TEST(test_evicts_the_oldest),
