@@ -21,6 +21,13 @@ enum {
 	CONF_E_INVALID = 1, /* every error was reported; nothing changed */
 };
 
+#define CONF_FILE HERD_SYSCONFDIR "/herd/herd.conf"
+
+/* In the folder of drop-ins, CONF_FILE ".d": member-NAME.conf is NAME's own file. It holds [member NAME]
+   and nothing else, so what is wrong with it is wrong with NAME alone. */
+#define CONF_OWN_PREFIX "member-"
+#define CONF_OWN_SUFFIX ".conf"
+
 enum conf_provider { CONF_PROVIDER_LOCAL };
 enum conf_rank { CONF_RANK_PROMINENCE, CONF_RANK_DISTANCE };
 
@@ -117,18 +124,27 @@ struct conf_set {
 	const char *value;
 };
 
+/* A drop-in that is read as if it were there, in the place of one of its name. */
+struct conf_extra {
+	const char *name; /* "member-Alpha.conf" */
+	struct text bytes;
+};
+
 struct conf_source {
-	const char *file;   /* NULL: HERD_SYSCONFDIR "/herd/herd.conf", which may be missing */
+	const char *file;   /* NULL: CONF_FILE, which may be missing */
 	const char *member; /* whose [member NAME] to take; NULL: nobody's */
+	bool forgive;	    /* mistakes of other members do not count: one section must not stop them all */
 	const struct conf_set *sets;
 	size_t set_count;
 	conf_report_fn *report;
+	conf_report_fn *warn; /* gets what is forgiven; NULL: report does */
 	void *user;
-	const struct text *bytes; /* instead of any file, called `file`; for tests */
+	const struct text *bytes;	/* instead of any file, called `file`; for tests */
+	const struct conf_extra *extra; /* NULL: none */
 };
 
 /* Reads everything there is, and reports everything wrong with it, [member NAME] of others
-   included. 0, CONF_E_INVALID; -ENOMEM. */
+   included; 100 mistakes at most. 0, CONF_E_INVALID; -ENOMEM. */
 int conf_load(struct conf *ret, const struct conf_source *source);
 
 /* What a reload did. */

@@ -87,7 +87,7 @@ static void
 help_settings(FILE *out, unsigned int sections)
 {
 	fprintf(out, "\nSettings, their defaults (* takes effect on SIGHUP), read from\n%s:\n",
-		HERD_SYSCONFDIR "/herd/herd.conf and herd.conf.d/*.conf");
+		CONF_FILE " and herd.conf.d/*.conf");
 	for (size_t id = 0; id < CONF_ID_COUNT; id++) {
 		const struct conf_setting *s = &conf_settings[id];
 
@@ -277,6 +277,14 @@ report(void *user, const char *message)
 	log_error("%s", message);
 }
 
+/* --check-config wants everything to be right; who starts is not stopped by what is not meant for it. */
+static void
+warn(void *user, const char *message)
+{
+	(void)user;
+	log_warning("%s; going on, only that member is concerned", message);
+}
+
 struct conf_source
 options_source(const struct options *o, const char *member)
 {
@@ -286,6 +294,8 @@ options_source(const struct options *o, const char *member)
 		.sets = o->sets,
 		.set_count = o->set_count,
 		.report = report,
+		.forgive = !o->check_config,
+		.warn = warn,
 	};
 }
 

@@ -57,6 +57,12 @@ complain(struct reading *r, const char *why)
 	r->reader->on_error(r->reader->user, r->line, why);
 }
 
+static void
+bad_header(struct reading *r, const char *why)
+{
+	r->reader->on_bad_section(r->reader->user, r->line, why);
+}
+
 static bool
 is_comment(struct text t)
 {
@@ -72,13 +78,13 @@ read_header(struct reading *r, struct text line)
 
 	r->skip = true;
 	if (!end) {
-		complain(r, "a section without its ']' (expected [NAME])");
+		bad_header(r, "a section without its ']' (expected [NAME])");
 		return;
 	}
 	name = trim((struct text){line.at + 1, (size_t)(end - line.at) - 1});
 	behind = trim((struct text){end + 1, line.len - (size_t)(end - line.at) - 1});
 	if (behind.len > 0 && !is_comment(behind)) {
-		complain(r, "text behind a section's ']' (expected a line of its own)");
+		bad_header(r, "text behind a section's ']' (expected a line of its own)");
 		return;
 	}
 	r->skip = !r->reader->on_section(r->reader->user, r->line, name);

@@ -14,6 +14,8 @@ enum { READER_FILE_MAX = 1 << 20 };
 struct reader {
 	/* False: skip what follows, up to the next header. */
 	bool (*on_section)(void *user, unsigned int line, struct text name);
+	/* A header that cannot be read; what follows is skipped as well. */
+	void (*on_bad_section)(void *user, unsigned int line, const char *why);
 	void (*on_setting)(void *user, unsigned int line, const char *name, const char *value);
 	void (*on_error)(void *user, unsigned int line, const char *why);
 	void *user;

@@ -186,6 +186,50 @@ def test_bad_settings_do_not_start_a_member(herd):
 	assert not os.path.exists(herd.segment)
 
 
+def drop_in(herd, name, text):
+	folder = herd.config + ".d"
+	os.makedirs(folder, exist_ok=True)
+	with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+		file.write(text)
+
+
+def test_the_mistake_of_one_member_stops_that_one_alone(herd):
+	herd.configure("[member Alpha]\nline-max = 700\n[member Bravo]\nlisten = nowhere\n[member ?!]\n")
+	drop_in(herd, "member-Charlie.conf", "\x00\x01 not even text\n")
+	os.mkfifo(herd.config + ".d/member-Delta.conf")
+	herd.flood()
+	alpha = herd.member("Alpha")
+	for where in ("herd.conf:4:", "herd.conf:5:", "member-Charlie.conf:1:", "member-Delta.conf:"):
+		assert re.search(re.escape(where) + ".*; going on, only that member is concerned", alpha.text())
+	for name, where in (("Bravo", "herd.conf:4:"), ("Charlie", "Charlie.conf:1:"), ("Delta", "Delta.conf:")):
+		member = herd.member(name, ready=False)
+		assert member.wait() == CONFIG
+		assert re.search(re.escape(where) + "(?!.*going on)", member.text())
+		for program, words in (("herd-member", ["--name", name]), ("herd-member", ["--name", "Alpha"]), ("herdctl", [])):
+			assert run(program, *words, "--config", herd.config, "--check-config").returncode == CONFIG
+	with alpha.client() as connection:	# and a reload is the same
+		herd.configure("[member Alpha]\nline-max = 800\n[member Bravo]\nlisten = nowhere\n")
+		alpha.signal(signal.SIGHUP)
+		until(lambda: cut(connection) == 800, "the good settings are taken")
+
+
+def test_a_members_own_file_holds_nothing_else(herd):
+	drop_in(herd, "member-Bravo.conf", "[herd]\nline-max = 700\n[member Bravo]\nline-max = 800\n")
+	with herd.member("Alpha").client() as connection:
+		assert cut(connection) == 4096
+	bravo = herd.member("Bravo", ready=False)
+	assert bravo.wait() == CONFIG
+	assert "member-Bravo.conf:1: section [herd]: in the file of member 'Bravo'" in bravo.text()
+
+
+@pytest.mark.parametrize("text", ["[herd]\nx = 1\n", "x\n", "[nowhere]\n", "[member Bravo\n"])
+def test_a_common_mistake_stops_them_all(herd, text):
+	drop_in(herd, "10.conf", text)
+	alpha = herd.member("Alpha", ready=False)
+	assert alpha.wait() == CONFIG
+	assert "10.conf:" in alpha.text()
+
+
 @pytest.mark.parametrize("pair", ["line-max=x", "nonsense=1", "herd.nonsense=1", "line-max", "=1", "line-max=1"])
 def test_bad_set(herd, pair):
 	done = run("herd-member", "--name", "Alpha", "--config", herd.config, "--set", pair, "--check-config")

@@ -644,6 +644,93 @@ test_drop_ins(void **state)
 	assert_string_equal(said, expected);
 }
 
+/* --- mistakes of others --------------------------------------------------------- */
+
+static char warned[16 * 1024];
+
+static void
+warn(void *user, const char *message)
+{
+	size_t len = strlen(warned);
+
+	(void)user;
+	snprintf(warned + len, sizeof(warned) - len, "%s\n", message);
+}
+
+static int
+load_forgiving(struct conf *conf, const char *text, const char *member)
+{
+	struct text bytes = text_of(text);
+	struct conf_source source = {
+		.file = "x", .member = member, .forgive = true, .report = say, .warn = warn, .bytes = &bytes};
+
+	said[0] = '\0';
+	warned[0] = '\0';
+	return conf_load(conf, &source);
+}
+
+/* One section must not stop all members; its own and the common ones do. */
+static void
+test_forgives(void **state)
+{
+	static const char text[] =
+		"[member A]\nline-max = 600\n[member B]\nline-max = 1\n\n\nx\n[member ?]\n";
+	static const char told[] =
+		"x:4: setting 'line-max': 1 is out of range (expected a number of bytes from "
+		"512 to 1M, such as 8192, 64k or 1M)\n"
+		"x:7: no setting (expected NAME = VALUE)\n";
+	static const char name[] = "x:8: section [member ?]: '?' is no name of a member (expected 1 to 23 "
+				   "letters, digits, '-', '_' and '.')\n";
+	CLEANUP(conf_done) struct conf conf = {0};
+	char both[512];
+
+	(void)state;
+	snprintf(both, sizeof(both), "%s%s", told, name);
+	assert_int_equal(load_forgiving(&conf, text, "A"), 0);
+	assert_string_equal(said, "");
+	assert_string_equal(warned, both);
+	assert_int_equal(conf.line_max, 600);
+	assert_int_equal(load_forgiving(&conf, text, NULL), 0);
+	assert_string_equal(said, "");
+	assert_string_equal(warned, both);
+	assert_int_equal(load_forgiving(&conf, text, "B"), CONF_E_INVALID);
+	assert_string_equal(said, told);
+	assert_string_equal(warned, name);
+	assert_int_equal(load_text(&conf, text_of(text), "A"),
+			 CONF_E_INVALID); /* else everything must be right */
+}
+
+static void
+test_does_not_forgive(void **state)
+{
+	static const char *const text[] = {"[herd]\nx\n", "x\n", "[nowhere]\n[member A]\n", "[member A\n",
+					   "[member B]\n[member B]x\n"};
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(text); i++) {
+		assert_int_equal(load_forgiving(&conf, text[i], "A"), CONF_E_INVALID);
+		assert_string_equal(warned, "");
+		assert_string_not_equal(said, "");
+	}
+}
+
+/* However much another one has wrong, what stops this one is told. */
+static void
+test_forgives_much(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	char text[8192] = "[member B]\n";
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		memcpy(text + 11 + 2 * i, "x\n", 3);
+	memcpy(text + 11 + 2000, "[member A]\ny\n", 14);
+	assert_int_equal(load_forgiving(&conf, text, "A"), CONF_E_INVALID);
+	assert_string_equal(said, "x:1003: no setting (expected NAME = VALUE)\n");
+	assert_non_null(strstr(warned, "\nToo many errors, the rest is not shown\n"));
+}
+
 static void
 check_unreadable(const char *name, const char *why)
 {
@@ -697,6 +784,9 @@ main(void)
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_sets),
 		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_forgives),
+		cmocka_unit_test(test_does_not_forgive),
+		cmocka_unit_test(test_forgives_much),
 		cmocka_unit_test_setup_teardown(test_drop_ins, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_unreadable, make_folder, remove_folder),
 	};
