@@ -109,3 +109,30 @@ address_equal(const struct address *a, const struct address *b)
 	return a6->sin6_port == b6->sin6_port &&
 	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
 }
+
+uint16_t
+address_port(const struct address *a)
+{
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&a->socket;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->socket;
+
+	return ntohs(a->socket.ss_family == AF_INET ? in4->sin_port : in6->sin6_port);
+}
+
+bool
+address_is_any(const struct address *a)
+{
+	const struct sockaddr_in *in4 = (const struct sockaddr_in *)&a->socket;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->socket;
+
+	return a->socket.ss_family == AF_INET ? in4->sin_addr.s_addr == htonl(INADDR_ANY)
+					      : IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+}
+
+bool
+address_clashes(const struct address *a, const struct address *b)
+{
+	if (a->socket.ss_family != b->socket.ss_family || address_port(a) != address_port(b))
+		return false;
+	return address_is_any(a) || address_is_any(b) || address_equal(a, b);
+}

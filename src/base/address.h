@@ -28,4 +28,13 @@ const char *address_format(const struct sockaddr *socket, char out[ADDRESS_TEXT_
 /* Same family, host and port. */
 bool address_equal(const struct address *a, const struct address *b);
 
+uint16_t address_port(const struct address *a);
+
+/* The host is 0.0.0.0 or [::]: every address of its family. */
+bool address_is_any(const struct address *a);
+
+/* Two sockets of one kind cannot have both: the same port, and one host that is the other or any. IPv6
+   sockets are taken to leave IPv4 alone, as ours all do. */
+bool address_clashes(const struct address *a, const struct address *b);
+
 #endif

@@ -509,3 +509,58 @@ value_move(const struct conf_setting *s, void *to, void *from)
 	memcpy(to, from, sizes[s->type]);
 	memset(from, 0, sizes[s->type]);
 }
+
+static int
+copy_text(char **to, const char *from)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+static int
+copy_addresses(struct conf_addresses *to, const struct conf_addresses *from)
+{
+	if (from->count == 0)
+		return 0;
+	to->at = calloc(from->count, sizeof(*to->at));
+	if (!to->at)
+		return -ENOMEM;
+	memcpy(to->at, from->at, from->count * sizeof(*to->at));
+	to->count = from->count;
+	return 0;
+}
+
+static int
+copy_paths(struct conf_paths *to, const struct conf_paths *from)
+{
+	int r = 0;
+
+	if (from->count == 0)
+		return 0;
+	to->at = calloc(from->count, sizeof(*to->at));
+	if (!to->at)
+		return -ENOMEM;
+	while (r == 0 && to->count < from->count) {
+		r = copy_text(&to->at[to->count], from->at[to->count]);
+		to->count += r == 0;
+	}
+	return r;
+}
+
+int
+value_copy(const struct conf_setting *s, void *to, const void *from)
+{
+	int r;
+
+	if (s->type == CONF_TYPE_SHM_NAME || s->type == CONF_TYPE_PATH)
+		r = copy_text(to, *(char *const *)from);
+	else if (s->type == CONF_TYPE_ADDRESSES)
+		r = copy_addresses(to, from);
+	else if (s->type == CONF_TYPE_PATHS)
+		r = copy_paths(to, from);
+	else
+		r = (memcpy(to, from, sizes[s->type]), 0);
+	if (r < 0)
+		value_done(s, to);
+	return r;
+}

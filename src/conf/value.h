@@ -27,6 +27,9 @@ void value_done(const struct conf_setting *setting, void *field);
 /* Moves the value to another field of the type, which is done first. */
 void value_move(const struct conf_setting *setting, void *to, void *from);
 
+/* Copies the value to a field of the type that is zero. -ENOMEM. */
+int value_copy(const struct conf_setting *setting, void *to, const void *from);
+
 bool value_is_list(const struct conf_setting *setting);
 
 #endif

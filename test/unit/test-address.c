@@ -89,6 +89,34 @@ compares(void **state)
 			assert_int_equal(address_equal(&a[i], &a[k]), i == k);
 }
 
+static void
+clashes(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool clash;
+	} pair[] = {
+		{"127.0.0.1:1", "127.0.0.1:1", true},  {"127.0.0.1:1", "127.0.0.1:2", false},
+		{"127.0.0.1:1", "127.0.0.2:1", false}, {"0.0.0.0:1", "127.0.0.2:1", true},
+		{"0.0.0.0:1", "127.0.0.2:2", false},   {"0.0.0.0:1", "0.0.0.0:1", true},
+		{"[::]:1", "[::1]:1", true},	       {"[::]:1", "[::]:1", true},
+		{"[::1]:1", "[::2]:1", false},	       {"[::]:1", "0.0.0.0:1", false},
+		{"[::]:1", "127.0.0.1:1", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(pair); i++) {
+		struct address a, b;
+
+		assert_int_equal(address_parse(text_of(pair[i].a), &a), 0);
+		assert_int_equal(address_parse(text_of(pair[i].b), &b), 0);
+		assert_int_equal(address_clashes(&a, &b), pair[i].clash);
+		assert_int_equal(address_clashes(&b, &a), pair[i].clash);
+		assert_int_equal(address_is_any(&a), pair[i].a[0] == '0' || pair[i].a[3] == ']');
+		assert_int_equal(address_port(&a), 1);
+	}
+}
+
 int
 main(void)
 {
@@ -96,6 +124,7 @@ main(void)
 		cmocka_unit_test(parses),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(compares),
+		cmocka_unit_test(clashes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
