@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "herd/events.h"
 #include "places/json.h"
 
 enum {
@@ -157,6 +159,7 @@ copy_text(char *to, uint8_t *ret_len, struct text from)
 static int
 wait_for_store(struct member *m, const struct message *message, int64_t rx_ns, struct reply **ret)
 {
+	static struct log_limit limit = LOG_LIMIT("a stopped process in the table", 1, 60);
 	struct reply *reply = reply_new(m);
 	int r;
 
@@ -175,6 +178,9 @@ wait_for_store(struct member *m, const struct message *message, int64_t rx_ns, s
 	reply->state = REPLY_FOR_STORE;
 	TAILQ_INSERT_TAIL(&m->waiting_store, reply, waiting);
 	member_count(m, TABLE_COUNTER_busy, 1);
+	if (log_limit_allow(&limit, clock_monotonic_ns()))
+		log_event(LOG_WARNING, MSG_TABLE_STUCK, LOG_NO_FIELDS,
+			  "A stopped process holds a part of the table: the fixes of its clients wait");
 	member_retry_soon(m);
 	*ret = reply;
 	return ANSWER_E_PENDING;
