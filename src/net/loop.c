@@ -18,8 +18,14 @@
 struct loop {
 	struct event_base *base;
 	bool is_stopped;
+	uint64_t turns;
 	loop_fn *after; /* may be NULL */
 	void *after_arg;
+};
+
+enum { /* libevent's priorities: lower ones first; what others add gets the middle, which is the last of two */
+       PRIORITY_TIME,
+       PRIORITY_COUNT = 2,
 };
 
 enum {
@@ -51,8 +57,8 @@ loop_new(struct loop **ret)
 		loop->base = event_base_new_with_config(config);
 	if (config)
 		event_config_free(config);
-	if (!loop || !loop->base) {
-		free(loop);
+	if (!loop || !loop->base || event_base_priority_init(loop->base, PRIORITY_COUNT) < 0) {
+		loop_free(loop);
 		return -ENOMEM;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -64,7 +70,8 @@ struct loop *
 loop_free(struct loop *loop)
 {
 	if (loop) {
-		event_base_free(loop->base);
+		if (loop->base)
+			event_base_free(loop->base);
 		free(loop);
 	}
 	return NULL;
@@ -92,6 +99,7 @@ loop_run(struct loop *loop)
 	loop->is_stopped = false;
 	while (r == 0 && !loop->is_stopped) {
 		r = event_base_loop(loop->base, EVLOOP_ONCE);
+		loop->turns++;
 		if (loop->after)
 			loop->after(loop->after_arg);
 	}
@@ -103,6 +111,18 @@ loop_stop(struct loop *loop)
 {
 	loop->is_stopped = true;
 	event_base_loopbreak(loop->base);
+}
+
+void
+loop_end_turn(struct loop *loop)
+{
+	event_base_loopbreak(loop->base);
+}
+
+uint64_t
+loop_turns(const struct loop *loop)
+{
+	return loop->turns;
 }
 
 /* --- signals -------------------------------------------------------------- */
@@ -127,7 +147,7 @@ loop_signal_new(struct loop_signal **ret, struct loop *loop, int signal, loop_fn
 		return -ENOMEM;
 	*s = (struct loop_signal){.magic = SIGNAL_MAGIC, .fn = fn, .arg = arg};
 	s->event = evsignal_new(loop->base, signal, signal_on_event, s);
-	if (!s->event || evsignal_add(s->event, NULL) < 0)
+	if (!s->event || event_priority_set(s->event, PRIORITY_TIME) < 0 || evsignal_add(s->event, NULL) < 0)
 		return -ENOMEM;
 	*ret = s;
 	s = NULL;
@@ -180,7 +200,7 @@ loop_timer_new(struct loop_timer **ret, struct loop *loop, int64_t interval_ns, 
 		return -ENOMEM;
 	*t = (struct loop_timer){.magic = TIMER_MAGIC, .fn = fn, .arg = arg};
 	t->event = event_new(loop->base, -1, EV_PERSIST, timer_on_event, t);
-	if (!t->event)
+	if (!t->event || event_priority_set(t->event, PRIORITY_TIME) < 0)
 		return -ENOMEM;
 	r = loop_timer_set(t, interval_ns);
 	if (r < 0)

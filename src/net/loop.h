@@ -5,6 +5,7 @@
  * program asks of it: signals and timers. Sockets are added to loop_base() by
  * those who own them. Callbacks get the argument they were given; a void *
  * that travels through here starts with the receiver's own magic number.
+ * Timers and signals come before whatever else is ready.
  */
 #include <stdint.h>
 
@@ -41,6 +42,16 @@ CLEANUP_POINTER(struct loop_timer, loop_timer_free);
 
 /* Calls fn whenever all callbacks that were due have run, before the loop waits again. */
 void loop_after_turn(struct loop *loop, loop_fn *fn, void *arg);
+
+/*
+ * Ends the running turn behind the callback that calls this: loop_after_turn() has its call, timers and
+ * signals that are due come next, then the callbacks that were ready and did not have their turn. For
+ * programs with thousands of descriptors that may all be ready at once.
+ */
+void loop_end_turn(struct loop *loop);
+
+/* Turns completed so far. */
+uint64_t loop_turns(const struct loop *loop);
 
 /* Runs until loop_stop(), or until nothing is left to wait for. 0 or negative errno. */
 int loop_run(struct loop *loop);
