@@ -44,6 +44,7 @@ static struct {
 	bool out_is_socket;
 	bool out_may_block; /* could not be opened once more: ask before writing */
 	uint64_t lost;
+	char last_error[LOG_TEXT_MAX];
 } logger = {.journal = -1, .out = -1};
 
 int log_level_now = LOG_INFO;
@@ -52,6 +53,12 @@ void
 log_set_level(int level)
 {
 	log_level_now = level;
+}
+
+const char *
+log_last_error(void)
+{
+	return logger.last_error;
 }
 
 /* --- where to ---------------------------------------------------------- */
@@ -277,6 +284,8 @@ log_send(int level, const char *id, const char *text, ...)
 	struct record rec;
 	int saved = errno;
 
+	if (level <= LOG_ERR)
+		snprintf(logger.last_error, sizeof(logger.last_error), "%s", text);
 	if (logger.journal >= 0) {
 		va_list ap;
 

@@ -38,6 +38,10 @@ void log_set_level(int level);
 /* Releases what log_open() took; lines go to stderr from then on. */
 void log_close(void);
 
+/* The newest message of LOG_ERR or worse, for whoever has to say in one line why a program ends; empty
+   when there was none. */
+const char *log_last_error(void);
+
 /* --- messages --------------------------------------------------------- */
 
 /* Arguments are evaluated only when the level is on. */

@@ -216,6 +216,24 @@ conf_done(struct conf *conf)
 	memset(conf, 0, sizeof(*conf));
 }
 
+unsigned int
+conf_names(const bool which[CONF_ID_COUNT], char *out, size_t size)
+{
+	unsigned int count = 0;
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t id = 0; id < CONF_ID_COUNT; id++) {
+		if (!which[id])
+			continue;
+		if (len < size)
+			len += (size_t)snprintf(out + len, size - len, "%s%s", count ? ", " : "",
+						conf_settings[id].name);
+		count++;
+	}
+	return count;
+}
+
 struct table_options
 conf_table_options(const struct conf *conf)
 {

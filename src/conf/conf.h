@@ -157,6 +157,10 @@ struct conf_changes {
 /* The same for a running program. Unless 0 is returned, conf is as before. */
 int conf_reload(struct conf *conf, const struct conf_source *source, struct conf_changes *ret_changes);
 
+/* "shm, table-clients": the names of the settings that are true in `which`, cut when they do not fit.
+   Returns how many there are. */
+unsigned int conf_names(const bool which[CONF_ID_COUNT], char *out, size_t size);
+
 /* Frees what the struct holds. */
 void conf_done(struct conf *conf);
 

@@ -42,6 +42,8 @@ struct keeper {
 	char *shm;
 	int64_t interval_ns; /* sweep-interval */
 	int64_t told_ns;
+	int64_t pace_ns;	       /* between two slices */
+	int64_t swept_ns, followed_ns; /* when the cursor last moved, when the name was last looked at */
 	uint64_t cursor;
 	uint32_t self; /* our entry among the table's processes */
 	struct told told;
@@ -204,7 +206,8 @@ set_pace(struct keeper *k)
 
 	if (table_info(k->table, &info) == 0)
 		turn_ns /= (int64_t)((info.slots + info.long_slots) / SLICE + 1);
-	return loop_timer_set(k->sweep, turn_ns < floor_ns ? floor_ns : turn_ns);
+	k->pace_ns = turn_ns < floor_ns ? floor_ns : turn_ns;
+	return loop_timer_set(k->sweep, k->pace_ns);
 }
 
 static void
@@ -247,15 +250,21 @@ follow(struct keeper *k)
 static void
 keeper_on_follow(void *arg)
 {
-	follow(keeper_check(arg));
+	struct keeper *k = keeper_check(arg);
+
+	follow(k);
+	k->followed_ns = clock_monotonic_ns();
 }
 
 static void
 keeper_on_sweep(void *arg)
 {
 	struct keeper *k = keeper_check(arg);
+	uint64_t before = k->cursor;
 	int r = table_sweep(k->table, &k->cursor, SLICE, clock_now_ns());
 
+	if (r == TABLE_E_END || k->cursor != before)
+		k->swept_ns = clock_monotonic_ns();
 	if (r == TABLE_E_END)
 		say_news(k);
 	else if (r < 0)
@@ -282,6 +291,7 @@ keeper_new(struct keeper **ret, struct loop *loop, const struct conf *conf)
 	};
 	if (!k->shm)
 		return log_error_r(-ENOMEM, "Cannot keep a table");
+	k->swept_ns = k->followed_ns = clock_monotonic_ns();
 	r = open_table(k, conf);
 	if (r != 0)
 		return r;
@@ -309,6 +319,25 @@ int
 keeper_fault(const struct keeper *k)
 {
 	return k->fault;
+}
+
+struct table *
+keeper_table(struct keeper *k)
+{
+	return k->table;
+}
+
+bool
+keeper_is_lost(const struct keeper *k)
+{
+	return k->lost || table_is_private(k->table);
+}
+
+/* Twice the pace: a timer that is due in this very turn may not have had its call yet. */
+bool
+keeper_moves(const struct keeper *k, int64_t now_ns)
+{
+	return now_ns - k->swept_ns < 2 * k->pace_ns + FOLLOW_NS && now_ns - k->followed_ns < 2 * FOLLOW_NS;
 }
 
 struct keeper *

@@ -8,6 +8,7 @@
  */
 #include "base/cleanup.h"
 #include "conf/conf.h"
+#include "core/table.h"
 #include "net/loop.h"
 
 struct keeper; /* opaque */
@@ -25,6 +26,15 @@ int keeper_reload(struct keeper *keeper, const struct conf *conf);
 
 /* Why the keeper stopped the loop: 0 it did not; KEEPER_E_TAKEN. */
 int keeper_fault(const struct keeper *keeper);
+
+/* The table that is kept now, for looking at; another one after each turn of the loop. */
+struct table *keeper_table(struct keeper *keeper);
+
+/* The shared table cannot be used: this one is the helper's own. */
+bool keeper_is_lost(const struct keeper *keeper);
+
+/* The sweep's cursor moves at its pace, and the table's name was looked at in time. */
+bool keeper_moves(const struct keeper *keeper, int64_t now_ns);
 
 /* Leaves the table; accepts NULL, returns NULL. */
 struct keeper *keeper_free(struct keeper *keeper);

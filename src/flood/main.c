@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "conf/options.h"
+#include "flood/health.h"
 #include "flood/keeper.h"
 #include "herd/events.h"
 #include "net/loop.h"
@@ -25,8 +26,10 @@ static const struct options_program program = {
 struct flood {
 	struct options options;
 	struct conf conf;
+	struct notify *notify; /* NULL: no service manager */
 	struct loop *loop;
 	struct keeper *keeper;
+	struct health *health;
 	struct loop_signal *term, *interrupt, *hangup;
 };
 
@@ -36,18 +39,34 @@ flood_on_stop(void *arg)
 	struct flood *f = arg;
 
 	log_info("Stopping");
+	notify_stopping(f->notify);
 	loop_stop(f->loop);
+}
+
+static int
+flood_reload(struct flood *f)
+{
+	struct conf_changes changes;
+	int r;
+
+	r = options_reload(&f->options, NULL, &f->conf, &changes);
+	if (r != 0)
+		return r;
+	health_take_changes(f->health, &changes);
+	if (keeper_reload(f->keeper, &f->conf) < 0)
+		log_error("Cannot set the sweep's timer anew, ignoring");
+	return 0;
 }
 
 static void
 flood_on_hangup(void *arg)
 {
 	struct flood *f = arg;
-	struct conf_changes changes;
 
-	if (options_reload(&f->options, NULL, &f->conf, &changes) == 0 &&
-	    keeper_reload(f->keeper, &f->conf) < 0)
-		log_error("Cannot set the sweep's timer anew, ignoring");
+	notify_reloading(f->notify);
+	(void)flood_reload(f);
+	health_tell(f->health);
+	notify_ready(f->notify);
 }
 
 /* Signals first: from here on none of them ends the program halfway through something. */
@@ -66,6 +85,7 @@ flood_catch_signals(struct flood *f)
 static void
 flood_done(struct flood *f)
 {
+	health_free(f->health);
 	keeper_free(f->keeper);
 	loop_signal_free(f->term);
 	loop_signal_free(f->interrupt);
@@ -73,16 +93,14 @@ flood_done(struct flood *f)
 	loop_free(f->loop);
 	conf_done(&f->conf);
 	options_done(&f->options);
-	log_close();
 }
 
 static int
-run(int argc, char **argv)
+run(struct notify *notify, int argc, char **argv)
 {
-	CLEANUP(flood_done) struct flood f = {0};
+	CLEANUP(flood_done) struct flood f = {.notify = notify};
 	int r;
 
-	log_open(program.name, NULL);
 	r = options_parse(&f.options, &program, argc, argv, stdout, stderr);
 	if (r == 0)
 		r = options_load(&f.options, NULL, &f.conf, stdout);
@@ -96,7 +114,12 @@ run(int argc, char **argv)
 	r = keeper_new(&f.keeper, f.loop, &f.conf);
 	if (r != 0)
 		return -ECANCELED; /* already said */
+	r = health_new(&f.health, f.loop, f.keeper, notify);
+	if (r < 0)
+		return log_error_r(r, "Cannot talk to the service manager");
 	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f.conf.shm), "Helper is ready");
+	health_tell(f.health);
+	notify_ready(notify);
 	r = loop_run(f.loop);
 	if (r < 0)
 		return log_error_r(r, "Cannot wait for events");
@@ -106,5 +129,16 @@ run(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	return options_exit_code(run(argc, argv));
+	CLEANUP(notify_freep) struct notify *notify = NULL;
+	int r;
+
+	log_open(program.name, NULL);
+	r = notify_new(&notify);
+	if (r < 0)
+		log_error_r(r, "Cannot talk to the service manager, ignoring it");
+	r = options_exit_code(run(notify, argc, argv));
+	if (r != 0)
+		notify_status_now(notify, log_last_error());
+	log_close();
+	return r;
 }

@@ -32,17 +32,17 @@ name_of(const struct options *options)
 	if (!name && options->check_config)
 		return "check"; /* settings can be checked without saying whose */
 	if (!name)
-		fputs("herd-member: --name NAME is missing; see --help\n", stderr);
+		log_error("--name NAME is missing; see --help");
 	else if (!fix_server_valid(text_of(name)))
-		fprintf(stderr, "herd-member: --name '%s': want 1 to %d letters, digits, '-', '_', '.'\n",
-			name, HERD_SERVER_MAX);
+		log_error("'%s' is no name for a member: want 1 to %d letters, digits, '-', '_', '.'", name,
+			  HERD_SERVER_MAX);
 	else
 		return name;
 	return NULL;
 }
 
 static int
-run(struct options *options, int argc, char **argv)
+run(struct options *options, struct notify *notify, int argc, char **argv)
 {
 	CLEANUP(conf_done) struct conf conf = {0};
 	CLEANUP(member_freep) struct member *m = NULL;
@@ -59,7 +59,7 @@ run(struct options *options, int argc, char **argv)
 	r = options_load(options, name, &conf, stdout);
 	if (r != 0)
 		return r;
-	r = member_new(&m, options, &conf, name);
+	r = member_new(&m, options, &conf, name, notify);
 	if (r != 0)
 		return -1; /* already said why */
 	return member_run(m);
@@ -69,8 +69,16 @@ int
 main(int argc, char **argv)
 {
 	CLEANUP(options_done) struct options options = {0};
-	int r = run(&options, argc, argv);
+	CLEANUP(notify_freep) struct notify *notify = NULL;
+	int r;
 
+	log_open("herd-member", NULL);
+	r = notify_new(&notify);
+	if (r < 0)
+		log_error_r(r, "Cannot talk to the service manager, ignoring it");
+	r = options_exit_code(run(&options, notify, argc, argv));
+	if (r != 0)
+		notify_status_now(notify, log_last_error());
 	log_close();
-	return options_exit_code(r);
+	return r;
 }

@@ -7,7 +7,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
@@ -31,6 +33,7 @@ enum {
 void
 member_publish_counts(struct member *m)
 {
+	m->updates += (uint64_t)m->count[TABLE_COUNTER_iamat];
 	for (int i = 0; i < TABLE_COUNTER_COUNT; i++) {
 		if (m->count[i] == 0)
 			continue;
@@ -86,18 +89,32 @@ member_apply(struct member *m)
 		log_error_r(r, "Cannot change the source of places, keeping the old one");
 }
 
+static int
+member_reload(struct member *m)
+{
+	struct conf_changes changes;
+	int r;
+
+	/* Says by itself what changed, what has to wait for a restart, what is wrong. */
+	r = options_reload(m->options, m->name, &m->conf, &changes);
+	if (r != 0)
+		return r;
+	memcpy(m->health.needs_restart, changes.needs_restart, sizeof(m->health.needs_restart));
+	if (member_make_room(m) < 0)
+		log_error("No memory for a longer line-max or work-max; the old ones stay");
+	member_apply(m);
+	return 0;
+}
+
 static void
 member_on_reload(void *arg)
 {
 	struct member *m = arg;
-	struct conf_changes changes;
 
-	/* Says by itself what changed, what has to wait for a restart, what is wrong. */
-	if (options_reload(m->options, m->name, &m->conf, &changes) != 0)
-		return;
-	if (member_make_room(m) < 0)
-		log_error("No memory for a longer line-max or work-max; the old ones stay");
-	member_apply(m);
+	notify_reloading(m->health.notify);
+	(void)member_reload(m);
+	health_tell(m);
+	notify_ready(m->health.notify);
 }
 
 /* --- places --------------------------------------------------------------------- */
@@ -105,7 +122,9 @@ member_on_reload(void *arg)
 static void
 member_on_places(void *arg, enum source_event event, const char *text)
 {
-	(void)arg;
+	struct member *m = arg;
+
+	snprintf(m->health.places, sizeof(m->health.places), "%s", event == SOURCE_BAD_FILE ? text : "");
 	if (event == SOURCE_BAD_FILE)
 		log_event(LOG_ERR, MSG_PLACES_REFUSED, LOG_NO_FIELDS, "%s", text);
 	else
@@ -291,6 +310,7 @@ member_open_doors(struct member *m)
 
 	if (count < 0)
 		return log_error_r(count, "Cannot read what sockets were passed");
+	m->health.adopted = count > 0;
 	r = count > 0 ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
 	for (int i = 0; names && i < count; i++)
 		free(names[i]);
@@ -336,6 +356,7 @@ member_on_tick(void *arg)
 	if (m->now_ns - m->followed_ns >= FOLLOW_MS * CLOCK_MSEC_NS)
 		member_follow_table(m);
 	member_publish_counts(m);
+	health_tick(m);
 }
 
 void
@@ -356,6 +377,7 @@ member_on_retry(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	assert(m->magic == MEMBER_MAGIC);
 	answer_retry_stores(m);
+	m->health.retries++;
 	if (!TAILQ_EMPTY(&m->waiting_store))
 		member_retry_soon(m);
 	member_publish_counts(m);
@@ -366,6 +388,7 @@ member_on_stop(void *arg)
 {
 	struct member *m = arg;
 
+	notify_stopping(m->health.notify);
 	loop_stop(m->loop);
 }
 
@@ -406,6 +429,9 @@ member_set_up(struct member *m)
 	r = member_start_timers(m);
 	if (r < 0)
 		return r;
+	r = notify_attach(m->health.notify, m->loop, health_progress, m);
+	if (r < 0)
+		return log_error_r(r, "Cannot talk to the service manager");
 	r = member_open_doors(m);
 	if (r < 0)
 		return r;
@@ -417,7 +443,8 @@ member_set_up(struct member *m)
 }
 
 int
-member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name)
+member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name,
+	   struct notify *notify)
 {
 	CLEANUP(member_freep) struct member *m = calloc(1, sizeof(*m));
 	int r;
@@ -430,6 +457,7 @@ member_new(struct member **ret, const struct options *options, struct conf *conf
 	*conf = (struct conf){0};
 	m->name = name;
 	m->server = text_of(name);
+	m->health.notify = notify;
 	m->now_ns = clock_monotonic_ns();
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->sending);
@@ -458,6 +486,7 @@ member_free(struct member *m)
 	loop_timer_free(m->tick);
 	if (m->retry)
 		event_free(m->retry);
+	notify_detach(m->health.notify);
 	loop_signal_free(m->on_hup);
 	loop_signal_free(m->on_int);
 	loop_signal_free(m->on_term);
@@ -478,6 +507,7 @@ member_after_turn(void *arg)
 	struct member *m = arg;
 
 	assert(m->magic == MEMBER_MAGIC);
+	m->turns = 0;
 	session_send_all(m);
 }
 
@@ -488,9 +518,9 @@ member_run(struct member *m)
 
 	log_event(LOG_INFO, MSG_MEMBER_READY, LOG_FIELDS("HERD_SHM=%s", m->conf.shm), "Member '%s' is ready",
 		  m->name);
-	(void)sd_notify(0, "READY=1");
+	health_tell(m);
+	notify_ready(m->health.notify);
 	loop_after_turn(m->loop, member_after_turn, m);
 	r = loop_run(m->loop);
-	(void)sd_notify(0, "STOPPING=1");
 	return r < 0 ? log_error_r(r, "The event loop failed") : 0;
 }

@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/table.h"
+#include "member/health.h"
 #include "net/listen.h"
 #include "net/loop.h"
 #include "places/source.h"
@@ -25,6 +26,7 @@ enum {
 	MEMBER_MAGIC = 0x6d656d62,     /* "memb" */
 	MEMBER_DOORS_MAX = 192,	       /* sockets clients may come to */
 	MEMBER_TURN_NS = 1000000,      /* of one connection; then the others have theirs */
+	MEMBER_TURNS = 512,	       /* of connections in one turn of the loop; then timers have theirs */
 	MEMBER_OUTPUT_FULL = 64 << 10, /* of replies: sent before the next one is made */
 	MEMBER_TURN_MAX = 256 << 10,   /* replies kept for the end of a turn; more are sent at once */
 	MEMBER_ANSWER_MAX = 256 << 10, /* one reply: twenty places whose texts are all escapes */
@@ -44,6 +46,7 @@ struct member {
 	struct table *table;
 	bool degraded; /* logged as such: the table is private */
 	struct source *source;
+	struct health health;
 
 	struct door *doors[MEMBER_DOORS_MAX]; /* owned */
 	size_t door_count;
@@ -60,14 +63,18 @@ struct member {
 	struct buffer output;	       /* up to MEMBER_OUTPUT_FULL and one more reply */
 	struct buffer turn;	       /* replies of one turn of the loop, of several sessions */
 	struct session_list sending;   /* those sessions */
+	uint32_t turns;		       /* that connections had in this turn of the loop */
 
 	int64_t now_ns;			    /* monotonic, of the last tick */
 	int64_t followed_ns;		    /* when the table's name was last followed */
 	int64_t count[TABLE_COUNTER_COUNT]; /* since they were last handed to the table */
+	uint64_t updates;		    /* IAMAT commands since the start */
 };
 
-/* Takes the settings over; options and name outlive the member. Whatever is not 0 has been logged. */
-int member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name);
+/* Takes the settings over; options, name and notify (which may be NULL) outlive the member. Whatever is
+   not 0 has been logged. */
+int member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name,
+	       struct notify *notify);
 struct member *member_free(struct member *m);
 CLEANUP_POINTER(struct member, member_free);
 

@@ -532,6 +532,15 @@ session_settle(struct session *s, int r)
 	member_publish_counts(m);
 }
 
+/* Thousands of connections that are all ready must not keep deadlines, and the proof that this member gets on,
+   waiting for seconds. */
+static void
+session_count_turn(struct member *m)
+{
+	if (++m->turns >= MEMBER_TURNS)
+		loop_end_turn(m->loop);
+}
+
 static void
 session_on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -539,6 +548,7 @@ session_on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	session_count_turn(s->member);
 	session_settle(s, session_read(s));
 }
 
@@ -550,6 +560,7 @@ session_on_writable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	session_count_turn(s->member);
 	if (r == 0 && (s->in.len > 0 || s->ended))
 		r = session_work(s);
 	session_settle(s, r);

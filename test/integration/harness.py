@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import time
 
 BUILD = os.path.realpath(os.environ.get("HERD_BUILD", "build"))
@@ -235,6 +236,74 @@ class Herd:
 				process.end()
 			if os.path.lexists(self.segment):
 				os.unlink(self.segment)
+
+
+# --- the service manager ------------------------------------------------------
+
+class Manager:
+	"""The other end of NOTIFY_SOCKET: hears what programs say of themselves."""
+
+	def __init__(self):
+		self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		self.socket.bind("")	# the kernel finds a name
+		self.socket.settimeout(LIMIT)
+		self.heard = []
+
+	def __enter__(self):
+		return self
+
+	def __exit__(self, *exception):
+		self.socket.close()
+
+	def env(self, **more):
+		return dict(more, NOTIFY_SOCKET="@" + self.socket.getsockname()[1:].decode())
+
+	def hear(self, wait=True):
+		"""The next message; None: nothing is there."""
+		self.socket.settimeout(LIMIT if wait else 0)
+		try:
+			self.heard.append(self.socket.recv(8192).decode())
+		except BlockingIOError:
+			return None
+		return self.heard[-1]
+
+	def wait(self, pattern, limit=LIMIT):
+		"""Waits for a message that the pattern matches; what came before it is passed over."""
+		end = time.monotonic() + limit
+		while time.monotonic() < end:
+			message = self.hear()
+			if re.search(pattern, message):
+				return message
+		raise AssertionError("not within %g s: %r; heard %r" % (limit, pattern, self.heard[-20:]))
+
+	def drain(self):
+		"""Everything that is there by now."""
+		return list(iter(lambda: self.hear(wait=False), None))
+
+
+LAUNCHER = """
+import os, sys
+count, names, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+for n in range(count):	# the descriptors are the first ones from 100 on: move them to 3, 4, ...
+	os.dup2(100 + n, 3 + n)
+	os.close(100 + n)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
+os.execv(command[0], command)
+"""
+
+
+def passed(herd, name, sockets, **options):
+	"""A member that gets (name, socket) pairs as systemd would pass them."""
+	high = []
+	try:
+		for n, (label, sock) in enumerate(sockets):
+			os.dup2(sock.fileno(), 100 + n, inheritable=True)
+			high.append(100 + n)
+		launcher = [sys.executable, "-c", LAUNCHER, str(len(sockets)), ":".join(label for label, sock in sockets)]
+		return herd.member(name, listen=(), argv=launcher, pass_fds=high, ready=False, **options)
+	finally:
+		for fd in high:
+			os.close(fd)
 
 
 # --- clients --------------------------------------------------------------

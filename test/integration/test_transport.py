@@ -3,11 +3,10 @@
 import os
 import socket
 import stat
-import sys
 
 import pytest
 
-from harness import At, Client, Datagrams, fresh, now_text, until
+from harness import At, Client, Datagrams, fresh, now_text, passed, until
 
 KIWI = b"+34.068930-118.445127"
 
@@ -177,31 +176,6 @@ def test_a_path_that_is_somebody_elses_is_left_alone(herd, tmp_path, kind):
 
 
 # --- sockets passed by a service manager ----------------------------------
-
-LAUNCHER = """
-import os, sys
-count, names, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-for n in range(count):	# the descriptors are the first ones from 100 on: move them to 3, 4, ...
-	os.dup2(100 + n, 3 + n)
-	os.close(100 + n)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
-os.execv(command[0], command)
-"""
-
-
-def passed(herd, name, sockets, **options):
-	"""A member that gets (name, socket) pairs as systemd would pass them."""
-	high = []
-	try:
-		for n, (label, sock) in enumerate(sockets):
-			os.dup2(sock.fileno(), 100 + n, inheritable=True)
-			high.append(100 + n)
-		launcher = [sys.executable, "-c", LAUNCHER, str(len(sockets)), ":".join(label for label, sock in sockets)]
-		return herd.member(name, listen=(), argv=launcher, pass_fds=high, ready=False, **options)
-	finally:
-		for fd in high:
-			os.close(fd)
-
 
 def listening(family, where, kind=socket.SOCK_STREAM):
 	sock = socket.socket(family, kind)

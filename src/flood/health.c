@@ -1,0 +1,190 @@
+/*
+ * What the helper says about itself: how full the table is and how busy. All
+ * of it is read from the table when it is due, so nothing else pays for it.
+ */
+#include "flood/health.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+	HEALTH_MAGIC = 0x48454c50, /* "HELP" */
+	SCAN_SHARE = 10000,	   /* counting fixes may take this part of the time, no more */
+};
+
+#define TELL_EVERY_NS (2 * CLOCK_SECOND_NS)
+
+struct health {
+	unsigned int magic;
+	struct loop *loop;
+	struct keeper *keeper;
+	struct notify *notify;
+	struct loop_timer *tell;
+	struct table_info info; /* when the table was last scanned */
+	int64_t info_due_ns;
+	struct report_rate updates;
+	uint64_t proven_turns;
+	bool needs_restart[CONF_ID_COUNT];
+};
+
+static struct health *
+health_check(void *arg)
+{
+	struct health *h = arg;
+
+	assert(h->magic == HEALTH_MAGIC);
+	return h;
+}
+
+/* --- what there is to say --------------------------------------------------------------- */
+
+static void
+scan_table(struct health *h)
+{
+	int64_t began_ns = clock_monotonic_ns();
+
+	if (began_ns < h->info_due_ns || table_info(keeper_table(h->keeper), &h->info) != 0)
+		return;
+	h->info_due_ns = began_ns + (clock_monotonic_ns() - began_ns) * SCAN_SHARE;
+}
+
+/* The living members, and all that members have ever been told. */
+static unsigned int
+count_members(struct health *h, uint64_t *ret_updates)
+{
+	struct table *table = keeper_table(h->keeper);
+	struct table_process p;
+	unsigned int members = 0;
+	uint64_t updates = 0;
+	int r;
+
+	for (uint32_t i = 0; (r = table_process(table, i, &p)) != TABLE_E_END && r >= 0; i++) {
+		if (r != 0 || p.role != TABLE_MEMBER)
+			continue;
+		members += p.alive;
+		updates += p.counter[TABLE_COUNTER_iamat];
+	}
+	*ret_updates = updates;
+	return members;
+}
+
+static void
+describe_table(const struct health *h, struct report *r)
+{
+	const struct table_info *i = &h->info;
+
+	if (keeper_is_lost(h->keeper))
+		report_degraded(r, "the shared table cannot be used, trying again every second");
+	else if (i->clients && i->used >= i->clients)
+		report_degraded(r, "the table is full: new clients push out old ones (raise table-clients)");
+	else if (i->long_clients && i->long_used >= i->long_clients)
+		report_degraded(r,
+				"the table is full of ids over 40 bytes: new ones push out old ones (raise "
+				"table-long-clients)");
+}
+
+static void
+describe_settings(const struct health *h, struct report *r)
+{
+	char names[REPORT_TEXT_MAX];
+
+	if (conf_names(h->needs_restart, names, sizeof(names)) > 0)
+		report_note(r, "takes effect with a restart: %s", names);
+}
+
+void
+health_describe(struct health *h, struct report *ret)
+{
+	struct report r = {0};
+	char rate[REPORT_RATE_MAX];
+	uint64_t updates, fixes;
+	unsigned int members = count_members(h, &updates);
+
+	scan_table(h);
+	fixes = h->info.used + h->info.long_used;
+	report_fact(&r, "%" PRIu64 " fix%s held", fixes, fixes == 1 ? "" : "es");
+	report_fact(&r, "%u member%s", members, members == 1 ? "" : "s");
+	report_fact(&r, "%s updates/s", report_rate(&h->updates, updates, clock_monotonic_ns(), rate));
+	describe_table(h, &r);
+	describe_settings(h, &r);
+	*ret = r;
+}
+
+void
+health_tell(struct health *h)
+{
+	char line[REPORT_LINE_MAX];
+	struct report r;
+
+	if (!h->notify)
+		return;
+	health_describe(h, &r);
+	report_line(&r, line);
+	notify_status(h->notify, line);
+}
+
+static void
+health_on_tell(void *arg)
+{
+	health_tell(health_check(arg));
+}
+
+void
+health_take_changes(struct health *h, const struct conf_changes *changes)
+{
+	memcpy(h->needs_restart, changes->needs_restart, sizeof(h->needs_restart));
+}
+
+/* --- progress ------------------------------------------------------------------------------ */
+
+/* Turns of the loop were completed, and the keeper keeps. */
+static bool
+health_progress(void *arg)
+{
+	struct health *h = health_check(arg);
+	uint64_t turns = loop_turns(h->loop);
+
+	if (turns == h->proven_turns || !keeper_moves(h->keeper, clock_monotonic_ns()))
+		return false;
+	h->proven_turns = turns;
+	return true;
+}
+
+/* --- coming and going ------------------------------------------------------------------------ */
+
+int
+health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct notify *notify)
+{
+	CLEANUP(health_freep) struct health *h = calloc(1, sizeof(*h));
+	int r = 0;
+
+	if (!h)
+		return -ENOMEM;
+	*h = (struct health){.magic = HEALTH_MAGIC, .loop = loop, .keeper = keeper, .notify = notify};
+	if (notify)
+		r = loop_timer_new(&h->tell, loop, TELL_EVERY_NS, health_on_tell, h);
+	if (r == 0)
+		r = notify_attach(notify, loop, health_progress, h);
+	if (r < 0)
+		return r;
+	*ret = h;
+	h = NULL;
+	return 0;
+}
+
+struct health *
+health_free(struct health *h)
+{
+	if (!h)
+		return NULL;
+	notify_detach(h->notify);
+	loop_timer_free(h->tell);
+	h->magic = 0;
+	free(h);
+	return NULL;
+}

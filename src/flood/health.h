@@ -1,0 +1,30 @@
+#ifndef FLOOD_HEALTH_H
+#define FLOOD_HEALTH_H
+/*
+ * Health: how the helper is, and whether it gets on with its work. The service
+ * manager hears of it, and whoever asks.
+ */
+#include "flood/keeper.h"
+#include "net/notify.h"
+#include "net/report.h"
+
+struct health; /* opaque */
+
+/* From now on the service manager is told, by the loop. None of the arguments is owned; notify may be
+   NULL. -ENOMEM. */
+int health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct notify *notify);
+
+/* Accepts NULL, returns NULL. */
+struct health *health_free(struct health *h);
+CLEANUP_POINTER(struct health, health_free);
+
+/* Which settings wait for a restart. */
+void health_take_changes(struct health *h, const struct conf_changes *changes);
+
+/* How the helper is, now. */
+void health_describe(struct health *h, struct report *ret);
+
+/* Tells the service manager now, as far as it wants to hear it. */
+void health_tell(struct health *h);
+
+#endif
