@@ -27,12 +27,14 @@
 #include "base/utf8.h"
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define KERNEL_LOG     "/dev/kmsg"
 
 enum {
 	NAME_SIZE = 64,
 	LINE_SIZE = 4096,	 /* PIPE_BUF: a pipe takes it whole or not at all */
 	RECORD_SIZE = 16 * 1024, /* a journal datagram with its fields */
 	FIELD_SIZE = 1024,
+	KERNEL_LINE_SIZE = 960, /* the kernel refuses longer ones */
 };
 
 static struct {
@@ -40,12 +42,14 @@ static struct {
 	char instance[NAME_SIZE];
 	int journal; /* socket, -1: to stderr */
 	struct sockaddr_un journal_at;
-	int out; /* our own non-blocking way to where stderr goes; -1: use 2 itself */
+	bool early; /* when the journal takes nothing, there are kernel and stderr */
+	int kernel; /* -1: none */
+	int out;    /* our own non-blocking way to where stderr goes; -1: use 2 itself */
 	bool out_is_socket;
 	bool out_may_block; /* could not be opened once more: ask before writing */
 	uint64_t lost;
 	char last_error[LOG_TEXT_MAX];
-} logger = {.journal = -1, .out = -1};
+} logger = {.journal = -1, .kernel = -1, .out = -1};
 
 int log_level_now = LOG_INFO;
 
@@ -123,13 +127,25 @@ log_open(const char *program, const char *instance)
 }
 
 void
+log_open_early(const char *program, const char *journal, const char *kernel)
+{
+	log_open_journal(program, NULL, journal ? journal : JOURNAL_SOCKET);
+	logger.early = true;
+	logger.kernel = open(kernel ? kernel : KERNEL_LOG, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void
 log_close(void)
 {
 	if (logger.journal >= 0)
 		close(logger.journal);
+	if (logger.kernel >= 0)
+		close(logger.kernel);
 	if (logger.out >= 0)
 		close(logger.out);
 	logger.journal = -1;
+	logger.early = false;
+	logger.kernel = -1;
 	logger.out = -1;
 	logger.out_is_socket = false;
 	logger.out_may_block = false;
@@ -211,23 +227,29 @@ record_event_field(struct record *rec, const char *format, va_list *ap)
 	record_field(rec, (struct text){format, (size_t)(equals - format)}, text_of(value));
 }
 
-/* False: the other end took nothing. */
 static bool
-send_bytes(const char *bytes, size_t len)
+send_to_stderr(const char *bytes, size_t len)
 {
 	struct pollfd room = {.fd = STDERR_FILENO, .events = POLLOUT};
 	ssize_t n;
 
-	if (logger.journal >= 0)
-		n = sendto(logger.journal, bytes, len, MSG_NOSIGNAL,
-			   (const struct sockaddr *)&logger.journal_at, sizeof(logger.journal_at));
-	else if (logger.out_is_socket)
+	if (logger.out_is_socket)
 		n = send(STDERR_FILENO, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	else if (logger.out_may_block && poll(&room, 1, 0) != 1)
 		return false;
 	else
 		n = write(logger.out >= 0 ? logger.out : STDERR_FILENO, bytes, len);
 	return n >= 0;
+}
+
+/* False: the other end took nothing. */
+static bool
+send_bytes(const char *bytes, size_t len)
+{
+	if (logger.journal < 0)
+		return send_to_stderr(bytes, len);
+	return sendto(logger.journal, bytes, len, MSG_NOSIGNAL, (const struct sockaddr *)&logger.journal_at,
+		      sizeof(logger.journal_at)) >= 0;
 }
 
 /* A plain line: "herd-member[Alpha]: text". */
@@ -258,6 +280,23 @@ record_message(struct record *rec, int level, const char *text)
 	}
 	record_begin(rec, level, NULL);
 	record_field(rec, TEXT("MESSAGE"), text_of(text));
+}
+
+/* To whoever takes it: "<27>herd-generator[314]: text" for the kernel, else a plain line. */
+static void
+send_early(int level, const char *text)
+{
+	char clean[KERNEL_LINE_SIZE - NAME_SIZE - 32], line[KERNEL_LINE_SIZE];
+	struct record rec;
+	int len;
+
+	utf8_escape(text_of(text), clean, sizeof(clean));
+	len = snprintf(line, sizeof(line), "<%d>%s[%d]: %s\n", LOG_DAEMON | level, logger.program,
+		       (int)getpid(), clean);
+	if (logger.kernel >= 0 && write(logger.kernel, line, (size_t)len) >= 0)
+		return;
+	record_line(&rec, text);
+	(void)send_to_stderr(rec.bytes, rec.len);
 }
 
 /* Tells first how many messages nobody took before this one. */
@@ -298,7 +337,10 @@ log_send(int level, const char *id, const char *text, ...)
 	} else {
 		record_line(&rec, text);
 	}
-	record_send(&rec);
+	if (!logger.early)
+		record_send(&rec);
+	else if (!send_bytes(rec.bytes, rec.len))
+		send_early(level, text);
 	errno = saved;
 }
 

@@ -32,6 +32,10 @@ void log_open(const char *program, const char *instance);
 /* The same, always to the journal's socket at path; for tests. */
 void log_open_journal(const char *program, const char *instance, const char *path);
 
+/* For what runs before there may be a journal, such as a generator: what the journal's socket does not take
+   goes to the kernel's log, and what that does not take to stderr. NULL: where both usually are. */
+void log_open_early(const char *program, const char *journal, const char *kernel);
+
 /* LOG_ERR to LOG_DEBUG; LOG_INFO at first. */
 void log_set_level(int level);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -322,6 +323,77 @@ test_journal_stream(void **state)
 	close(end[1]);
 }
 
+/* Before there is a journal the kernel gets it, and without a kernel's log stderr does. */
+static void
+test_early(void **state)
+{
+	char kernel[64], expected[128], text[2000];
+	struct journal j;
+	int end[2], fd;
+
+	(void)state;
+	journal_open(&j);
+	snprintf(kernel, sizeof(kernel), "%s/kmsg", j.folder);
+	assert_int_equal(mkfifo(kernel, 0600), 0);
+	fd = open(kernel, O_RDONLY | O_NONBLOCK);
+	assert_true(fd >= 0);
+	assert_int_equal(pipe(end), 0);
+	stderr_to(end[1]);
+
+	log_open_early("herd-generator", j.at.sun_path, kernel);
+	log_info("one");
+	assert_string_equal(take(j.fd), "PRIORITY=6\nSYSLOG_IDENTIFIER=herd-generator\nMESSAGE=one\n");
+	close(j.fd); /* the file is there, but nobody reads any more */
+	log_event(LOG_ERR, "0123", LOG_FIELDS("HERD_MEMBER=%s", "A"), "two\n<0>three");
+	snprintf(expected, sizeof(expected), "<27>herd-generator[%d]: two\\x0a<0>three\n", (int)getpid());
+	assert_string_equal(take(fd), expected);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	log_info("%s", text);
+	assert_in_range(strlen(take(fd)), 800, 976); /* what the kernel takes */
+	close(fd);
+	signal(SIGPIPE, SIG_IGN); /* which /dev/kmsg never causes */
+	log_info("four");
+	signal(SIGPIPE, SIG_DFL);
+	assert_string_equal(take(end[0]), "herd-generator: four\n");
+	log_open_early("herd-generator", "/nowhere", "/nowhere");
+	log_info("five");
+	assert_string_equal(take(end[0]), "herd-generator: five\n");
+	log_open("t", NULL);
+	log_info("six");
+	assert_string_equal(take(end[0]), "t: six\n");
+	close(end[0]);
+	close(end[1]);
+	assert_int_equal(unlink(kernel), 0);
+	journal_close(&j);
+}
+
+/* A journal that is there, but full, as one that has not been started yet. */
+static void
+test_early_full(void **state)
+{
+	struct journal j;
+	unsigned int got = 0, early = 0;
+	int end[2];
+
+	(void)state;
+	journal_open(&j);
+	assert_int_equal(pipe(end), 0);
+	stderr_to(end[1]);
+	log_open_early("t", j.at.sun_path, "/nowhere");
+	for (unsigned int i = 0; i < 1000; i++)
+		log_info("message %u", i);
+	for (const char *c = take(j.fd); (c = strstr(c, "MESSAGE=message")) != NULL; c++)
+		got++;
+	for (const char *c = take(end[0]); (c = strstr(c, "t: message")) != NULL; c++)
+		early++;
+	assert_in_range(got, 1, 999);
+	assert_int_equal(got + early, 1000);
+	close(end[0]);
+	close(end[1]);
+	journal_close(&j);
+}
+
 /* --- limits ---------------------------------------------------------------- */
 
 static void
@@ -365,6 +437,8 @@ main(void)
 		cmocka_unit_test_teardown(test_journal_fields, restore),
 		cmocka_unit_test_teardown(test_journal_stuck, restore),
 		cmocka_unit_test_teardown(test_journal_stream, restore),
+		cmocka_unit_test_teardown(test_early, restore),
+		cmocka_unit_test_teardown(test_early_full, restore),
 		cmocka_unit_test_teardown(test_limit, restore),
 	};
 
