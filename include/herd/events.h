@@ -13,6 +13,12 @@
 #define MSG_SETTINGS_LOADED  "37e4a504fd0443148411fc2746c5e097" /* after SIGHUP */
 #define MSG_SETTINGS_REFUSED "16fc5cc81c4e4c4eb4cdf62338d49198" /* the old ones stay */
 
+/* herd-generator */
+#define MSG_MEMBER_LEFT_OUT "cfe5b476f1e8466dabdeca0b809d9906" /* no sockets for HERD_MEMBER */
+#define MSG_MEMBER_WRONG    "b2a9700024674ef1b977a31d182ceed6" /* its own mistakes will stop it */
+#define MSG_SETTINGS_WRONG  "467862811a994b97b45eb7e1deb88120" /* mistakes that are no single member's */
+#define MSG_UNITS_LOST	    "87b6e8aefcfe45e0ab0b2253a5cc4937" /* what should be written cannot be */
+
 /* The fix table */
 #define MSG_TABLE_CREATED   "10c959142a6f4670b7de1234c745f052"
 #define MSG_TABLE_ADOPTED   "f51ceda81bd54185b4eafed6134c1236"

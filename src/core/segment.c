@@ -80,6 +80,15 @@ constants_lay_out(struct segment_constants *c, uint32_t clients, uint32_t long_c
 	c->bytes = at;
 }
 
+uint64_t
+segment_bytes(uint32_t clients, uint32_t long_clients)
+{
+	struct segment_constants c;
+
+	constants_lay_out(&c, clients, long_clients);
+	return c.bytes;
+}
+
 /* Whether these constants are what we would have written. */
 static int
 constants_check(const struct segment_constants *c, uint64_t file_bytes)

@@ -128,6 +128,9 @@ int segment_follow(const struct segment *s, const char *name);
 
 void segment_done(struct segment *s);
 
+/* What a segment of this capacity takes. */
+uint64_t segment_bytes(uint32_t clients, uint32_t long_clients);
+
 static inline struct segment_header *
 segment_header(const struct segment *s)
 {

@@ -319,3 +319,9 @@ table_refresh(struct table *t)
 	}
 	return fault;
 }
+
+uint64_t
+table_bytes(const struct table_options *options)
+{
+	return segment_bytes(options->clients, options->long_clients);
+}

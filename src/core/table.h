@@ -92,6 +92,9 @@ struct table *table_free(struct table *t);
 /* Removes the name; processes that have it mapped go on. */
 int table_unlink(const char *name);
 
+/* The size of a segment of these options. */
+uint64_t table_bytes(const struct table_options *options);
+
 void table_set_ttl(struct table *t, int64_t ttl_ns);
 
 /*

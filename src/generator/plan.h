@@ -1,0 +1,46 @@
+#ifndef GENERATOR_PLAN_H
+#define GENERATOR_PLAN_H
+/*
+ * Plan: what the settings become under systemd, as files and links below one
+ * folder, made in memory so that it can be looked at before anything is written.
+ */
+#include "conf/roster.h"
+
+enum { PLAN_PATH_MAX = 96 };
+
+struct plan_item {
+	char path[PLAN_PATH_MAX]; /* "herd@Alpha.socket.d/50-herd.conf": one folder and a name */
+	char *text;		  /* owned: of a file; NULL: it is a link */
+	const char *target;	  /* of a link; NULL: it is a file */
+	size_t entry;		  /* whose it is, in the roster */
+};
+
+/* Items of one member stand together, its links behind its files: who is wanted has all it needs. */
+struct plan {
+	struct plan_item *at;
+	size_t count;
+};
+
+/*
+ * For every member that is not left out: drop-ins for its sockets and its service, and links that have
+ * herd.target want them. For one that is left out: a description that says why. -ENOMEM.
+ */
+int plan_make(struct plan *ret, const struct conf_roster *roster);
+
+void plan_done(struct plan *plan);
+
+/*
+ * The MemoryMax= of a member: what its settings allow its clients to make it use, all at once.
+ *
+ *   64 MiB                        programs, buffers that all connections share, datagrams
+ * + 2 x the table                 shared memory is charged to whom touches it first; and a private one when
+ *                                 the shared one is lost
+ * + connections-max x (96 KiB     the session, the kernel's part of it, replies of its last turn
+ *   + 2 x line-max + work-max     input that was not answered yet, and a reply that repeats a line
+ *   + unsent-max)                 replies not read yet
+ *
+ * herd-generator(8) has the same formula, and an integration test compares it with a real member.
+ */
+uint64_t plan_memory_max(const struct conf *conf);
+
+#endif

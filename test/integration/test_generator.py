@@ -1,0 +1,421 @@
+"""herd-generator: what it makes of settings, read back with systemd's own eyes."""
+
+import glob
+import os
+import pty
+import re
+import shutil
+import stat
+import subprocess
+import time
+
+import pytest
+
+import harness
+from harness import LIMIT, Client, until
+
+OK, FAILED, USAGE, CONFIG = 0, 1, 64, 78
+TOP = os.environ.get("HERD_TOP") or os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
+
+PLAIN = """
+[member Alpha]
+listen = 127.0.0.1:12000
+"""
+
+# Every member but the first has something of its own wrong with where it is reached.
+WRONG = """
+[member Alpha]
+listen = 127.0.0.1:12000
+udp = 0.0.0.0:12000
+unix = /run/alpha%n.sock
+[member SamePort]
+listen = 127.0.0.1:12000
+[member Wildcard]
+listen = 0.0.0.0:12000
+[member SameUdp]
+udp = 127.0.0.1:12000
+[member NoAddress]
+listen = localhost:12001
+[member NoPort]
+listen = 127.0.0.1:0
+[member Relative]
+unix = 12005
+[member Standing]
+unix = /run/herd/Alpha.sock
+[member Passwd]
+unix = /etc/passwd
+[member SamePath]
+unix = /run/alpha%n.sock
+[member two words]
+listen = 127.0.0.1:12002
+[member Last]
+listen = 127.0.0.1:12001
+"""
+LEFT_OUT = ["SamePort", "Wildcard", "SameUdp", "NoAddress", "NoPort", "Relative", "Standing", "Passwd", "SamePath"]
+
+
+class Generator:
+	"""A folder with settings and one for units."""
+
+	def __init__(self, folder):
+		self.folder = str(folder)
+		self.config = os.path.join(self.folder, "herd.conf")
+		self.out = os.path.join(self.folder, "out")
+		os.mkdir(self.out)
+
+	def configure(self, text, mode="w"):
+		with open(self.config, mode) as file:
+			file.write(text)
+
+	def drop_in(self, name, text):
+		os.makedirs(self.config + ".d", exist_ok=True)
+		with open(os.path.join(self.config + ".d", name), "w", encoding="utf-8") as file:
+			file.write(text)
+
+	def run(self, *words, **options):
+		done = subprocess.run([harness.program("herd-generator"), "--config", self.config] + list(words),
+			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+			encoding="utf-8", errors="surrogateescape", **options)
+		assert not harness.REPORT.search(done.stderr), done.stderr
+		return done
+
+	def write(self, status=OK):
+		done = self.run("--output", self.out)
+		assert done.returncode == status, done
+		return done.stderr
+
+	def boot(self):
+		"""As systemd runs it; what is said goes to a terminal of ours instead of this machine's journal."""
+		master, slave = pty.openpty()
+		early, late = os.path.join(self.folder, "early"), os.path.join(self.folder, "late")
+		process = subprocess.Popen([harness.program("herd-generator"), "--config", self.config, self.out, early, late],
+			stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave)
+		os.close(slave)
+		said = b""
+		try:
+			while True:
+				try:
+					data = os.read(master, 1 << 16)
+				except OSError:	# EIO: the other end is closed
+					break
+				if not data:
+					break
+				said += data
+			assert process.wait(LIMIT) == 0, said
+		finally:
+			process.kill()
+			process.wait()
+			os.close(master)
+		assert not os.path.exists(early) and not os.path.exists(late)
+		return said.decode("utf-8")
+
+	def files(self):
+		"""{path: text, or target of a link}"""
+		found = {}
+		for where, _, names in os.walk(self.out):
+			for name in names:
+				path = os.path.join(where, name)
+				key = os.path.relpath(path, self.out)
+				if os.path.islink(path):
+					found[key] = os.readlink(path)
+				else:
+					with open(path, encoding="utf-8") as file:
+						found[key] = file.read()
+					assert stat.S_IMODE(os.stat(path).st_mode) == 0o644
+		return found
+
+	def wanted(self):
+		return sorted(os.path.basename(p) for p in glob.glob(os.path.join(self.out, "herd.target.wants", "*")))
+
+	def units(self):
+		"""A folder with the units as installed."""
+		folder = os.path.join(self.folder, "units")
+		if not os.path.exists(folder):
+			os.mkdir(folder)
+			for path in glob.glob(os.path.join(TOP, "units", "*")) + glob.glob(os.path.join(harness.BUILD, "units", "*")):
+				if path.endswith((".socket", ".target", ".slice", ".service")):
+					with open(path, encoding="utf-8") as file:
+						text = file.read()
+					with open(os.path.join(folder, os.path.basename(path)), "w", encoding="utf-8") as file:
+						file.write(re.sub(r"(Exec\w+=)\S*/(herd\S+)", r"\1%s/\2" % harness.BUILD, text))
+		return folder
+
+	def loaded(self, *names):
+		"""What systemd has understood: {unit: {property: [values]}}. It must have had no complaint."""
+		path = "%s:%s:" % (self.units(), self.out)
+		env = dict(os.environ, SYSTEMD_UNIT_PATH=path, SYSTEMD_COLORS="0", SYSTEMD_PAGER="")
+		for level in ("info", "debug"):
+			done = subprocess.run(["systemd-analyze", "verify", "--man=no", *names], env=dict(env, SYSTEMD_LOG_LEVEL=level),
+				stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+			assert done.returncode == 0, done
+			if level == "info":
+				wrong = [l for l in done.stderr.decode().splitlines() if self.folder in l or "herd" in l]
+				assert not wrong, wrong
+		found = {}
+		for part in re.split(r"^\t-> Unit ", done.stdout.decode(), flags=re.MULTILINE)[1:]:
+			name, _, rest = part.partition(":\n")
+			found[name] = {}
+			for key, value in re.findall(r"^\t\t([A-Z][\w ]*): (.*)$", rest, re.MULTILINE):
+				found[name].setdefault(key, []).append(value)
+		return found
+
+
+def unescape(text):
+	"""A path as systemd prints it."""
+	return re.sub(rb"\\([0-7]{3}|.)", lambda m: bytes([int(m.group(1), 8)]) if len(m.group(1)) == 3 else m.group(1),
+		text.encode()).decode()
+
+
+@pytest.fixture
+def generator(tmp_path):
+	return Generator(tmp_path)
+
+
+# --- what systemd makes of it ---------------------------------------------------
+
+def test_a_member(generator):
+	generator.configure(PLAIN)
+	assert generator.write() == ""
+	assert generator.wanted() == ["herd@Alpha.service", "herd@Alpha.socket"]
+	assert sorted(generator.files()) == ["herd.target.wants/herd@Alpha.service", "herd.target.wants/herd@Alpha.socket",
+		"herd@Alpha.service.d/50-herd.conf", "herd@Alpha.socket.d/50-herd.conf"]
+	loaded = generator.loaded("herd@Alpha.socket", "herd@Alpha.service", "herd.target")
+	assert loaded["herd@Alpha.socket"]["ListenStream"] == ["/run/herd/Alpha.sock", "127.0.0.1:12000"]
+	assert loaded["herd@Alpha.socket"]["Source Path"] == [generator.config]
+	assert int(loaded["herd@Alpha.service"]["MemoryMax"][0]) < 2 << 30
+
+
+def test_links_lead_to_the_units(generator):
+	generator.configure(PLAIN)
+	generator.write()
+	for name, target in generator.files().items():
+		if name.startswith("herd.target.wants/"):
+			assert re.fullmatch(r"/\S+/herd@\.(service|socket)", target)
+			assert os.path.exists(os.path.join(generator.units(), os.path.basename(target)))
+
+
+def test_every_kind_of_socket(generator):
+	generator.configure("""
+[herd]
+connections-max = 400000
+[member A-1.x_y]
+listen = 127.0.0.1:12000, [::1]:12000
+listen = 10.9.8.7:12000
+udp = 0.0.0.0:12000 [::]:12000
+unix = /run/herd/A-1.x_y.sock, /run/per%cent, /run/quo"te's, /run/$x${y}, /run/caf\u00e9;#&, /run/100%%, /run/%i/%h
+[member Bravo]
+""")
+	assert generator.write() == ""
+	loaded = generator.loaded("herd@A-1.x_y.socket", "herd-udp@A-1.x_y.socket", "herd@A-1.x_y.service",
+		"herd@Bravo.socket", "herd@Bravo.service")
+	stream, datagram = loaded["herd@A-1.x_y.socket"], loaded["herd-udp@A-1.x_y.socket"]
+	assert [unescape(path) for path in stream["ListenStream"]] == ["/run/herd/A-1.x_y.sock", "127.0.0.1:12000", "[::1]:12000", "10.9.8.7:12000",
+		"/run/per%cent", "/run/quo\"te's", "/run/$x${y}", "/run/caf\u00e9;#&", "/run/100%%", "/run/%i/%h"]
+	assert stream["BindIPv6Only"] == ["ipv6-only"] and stream["FreeBind"] == ["yes"]
+	assert datagram["ListenDatagram"] == ["0.0.0.0:12000", "[::]:12000"]
+	assert datagram["BindIPv6Only"] == ["ipv6-only"] and datagram["FreeBind"] == ["yes"]
+	service = loaded["herd@A-1.x_y.service"]
+	assert sorted(u.split()[0] for u in service["TriggeredBy"]) == ["herd-udp@A-1.x_y.socket", "herd@A-1.x_y.socket"]
+	assert any(u.startswith("herd-udp@A-1.x_y.socket ") for u in service["Wants"])
+	assert service["LimitNOFILE"] == ["1048576"]
+	assert loaded["herd@Bravo.socket"]["ListenStream"] == ["/run/herd/Bravo.sock"]
+	assert not any(u.startswith("herd-udp@") for u in loaded["herd@Bravo.service"]["Wants"])
+
+
+def test_only_the_member_at_fault_is_left_out(generator):
+	generator.configure(WRONG)
+	said = generator.write(CONFIG)
+	assert generator.wanted() == ["herd-udp@Alpha.socket", "herd@Alpha.service", "herd@Alpha.socket",
+		"herd@Last.service", "herd@Last.socket"]
+	for name in LEFT_OUT:
+		assert re.search(r"Member '%s' is left out, .*%s:\d+: setting " % (name, generator.config), said), said
+	assert len(re.findall("is left out", said)) == len(LEFT_OUT)
+	assert re.search(r"%s:\d+: section \[member two words\]: .*left out, nothing else is" % generator.config, said)
+	loaded = generator.loaded(*["herd@%s.%s" % (name, kind) for name in LEFT_OUT + ["Alpha", "Last"]
+		for kind in ("socket", "service")])
+	for name in LEFT_OUT:	# whoever looks at it or starts it all the same sees why
+		assert re.search(r"Herd member %s \(left out: .*herd.conf:\d+: setting" % name,
+			loaded["herd@%s.service" % name]["Description"][0])
+		assert loaded["herd@%s.socket" % name]["ListenStream"] == ["/run/herd/%s.sock" % name]
+	assert "127.0.0.1:12000" in loaded["herd@Alpha.socket"]["ListenStream"]
+	assert "127.0.0.1:12001" in loaded["herd@Last.socket"]["ListenStream"]
+
+
+def test_nothing_gets_into_a_unit(generator):
+	evil = ["/run/x\\", "/run/\\x0aExecStart=/bin/false", "%n/x", "/run/x\r[Service]", "/run/\x01", "[Service]", "\u2028/x"]
+	text = "".join("[member M%d]\nunix = %s\n" % (i, path) for i, path in enumerate(evil))
+	generator.configure(text + "[member Good]\nlisten = 127.0.0.1:1\n[member X\\nExecStart=1]\nlisten = 127.0.0.1:2\n")
+	generator.write(CONFIG)
+	assert generator.wanted() == ["herd@Good.service", "herd@Good.socket"]
+	for name, text in generator.files().items():
+		assert "ExecStart" not in re.sub(r"(?m)^Description=.*$", "", text), name
+		assert re.fullmatch(r"[^\x00-\x09\x0b-\x1f\x7f\\]*", text), name
+	generator.loaded(*["herd@M%d.%s" % (i, kind) for i in range(len(evil)) for kind in ("socket", "service")])
+
+
+def test_a_path_that_is_a_socket_already(generator):
+	"""As after the first daemon-reload of a herd that runs; a directory or a file there is refused."""
+	import socket
+	path = os.path.join(generator.folder, "s")
+	with socket.socket(socket.AF_UNIX) as listener:
+		listener.bind(path)
+		generator.configure("[member Alpha]\nunix = %s\n" % path)
+		assert generator.write() == ""
+	os.unlink(path)
+	os.mkdir(path)
+	assert "is there and is no socket" in generator.write(CONFIG)
+
+
+# --- files that cannot be read -------------------------------------------------------
+
+def test_files_that_cannot_be_read(generator):
+	generator.configure(PLAIN)
+	generator.drop_in("member-Bravo.conf", "[member Bravo]\nlisten = 127.0.0.1:12001\n")
+	folder = generator.config + ".d"
+	os.mkfifo(os.path.join(folder, "member-Fifo.conf"))
+	os.mkfifo(os.path.join(folder, "10-fifo.conf"))
+	os.mkdir(os.path.join(folder, "20-dir.conf"))
+	os.symlink("/dev/zero", os.path.join(folder, "30-zero.conf"))
+	os.symlink("/nowhere", os.path.join(folder, "member-Gone.conf"))
+	os.symlink("member-Loop.conf", os.path.join(folder, "member-Loop.conf"))
+	generator.drop_in("40-garbage.conf", "".join(chr(c) for c in range(32)))
+	generator.drop_in("member-Garbage.conf", "\x00" * 1000)
+	generator.drop_in("50-good.conf", "[member Charlie]\nlisten = 127.0.0.1:12003\n")
+	with open(os.path.join(folder, "60-large.conf"), "wb") as file:
+		file.truncate(1 << 30)
+	said = generator.boot()
+	assert generator.wanted() == ["herd@%s.%s" % (name, kind) for name in ("Alpha", "Bravo", "Charlie")
+		for kind in ("service", "socket")]
+	for name in ("Fifo", "Gone", "Loop", "Garbage"):
+		assert "Member '%s' is left out" % name in said and "member-%s.conf" % name in said
+	for name in ("10-fifo", "20-dir", "30-zero", "40-garbage", "60-large"):
+		assert re.search(r"%s\.conf.*; no program of the herd starts with that" % name, said), said
+
+
+@pytest.mark.parametrize("what", ["missing", "fifo", "folder", "zero", "garbage", "empty"])
+def test_the_file_itself(generator, what):
+	if what == "fifo":
+		os.mkfifo(generator.config)
+	elif what == "folder":
+		os.mkdir(generator.config)
+	elif what == "zero":
+		os.symlink("/dev/zero", generator.config)
+	elif what == "garbage":
+		generator.configure(os.urandom(1 << 16), "wb")
+	elif what == "empty":
+		generator.configure("")
+	generator.drop_in("member-Bravo.conf", "[member Bravo]\nlisten = 127.0.0.1:12001\n")
+	said = generator.boot()
+	assert generator.wanted() == ["herd@Bravo.service", "herd@Bravo.socket"]
+	assert what == "empty" or generator.config in said
+
+
+def test_a_folder_that_cannot_be_written(generator):
+	generator.configure(PLAIN)
+	shutil.rmtree(generator.out)
+	assert "there are no members now" in generator.boot()
+	done = generator.run("--output", generator.out)
+	assert done.returncode == FAILED and generator.out in done.stderr
+
+
+def test_as_many_members_as_there_may_be(generator):
+	generator.configure("[herd]\nconnections-max = 100\n")
+	for i in range(1030):
+		generator.drop_in("member-M%04d.conf" % i, "[member M%04d]\nlisten = 127.0.0.1:%d\nudp = 127.0.0.1:%d\n" % (
+			i, 10000 + i % 1025, 10000 + i % 1025))
+	started = time.monotonic()
+	said = generator.boot()
+	assert time.monotonic() - started < LIMIT / 2
+	assert len(generator.wanted()) == 3 * 1024
+	assert len(re.findall("too many members", said)) == 6
+
+
+def test_writes_again(generator):
+	generator.configure(PLAIN)
+	generator.write()
+	before = generator.files()
+	generator.write()
+	assert generator.files() == before
+
+
+# --- by hand ------------------------------------------------------------------------------
+
+def test_check_prints_and_writes_nothing(generator):
+	generator.configure(WRONG)
+	done = generator.run("--check")
+	assert done.returncode == CONFIG and not os.listdir(generator.out)
+	shown = dict(re.findall(r"^==> (\S+)\n(.*?\n)\n", done.stdout, re.MULTILINE | re.DOTALL))
+	shown.update(re.findall(r"^==> (\S+) -> (\S+)$", done.stdout, re.MULTILINE))
+	generator.write(CONFIG)
+	assert shown == generator.files()
+	assert "Member 'SamePort' is left out" in done.stderr
+	generator.configure(PLAIN)
+	assert generator.run("--check").returncode == OK
+
+
+@pytest.mark.parametrize("words", [[], ["a", "b", "c", "d"], ["--nonsense"], ["--output"], ["--check", "a", "b", "c", "d"]])
+def test_usage(generator, words):
+	generator.configure(PLAIN)
+	assert generator.run(*words).returncode == USAGE
+	assert not os.listdir(generator.out)
+
+
+def test_help_version_and_check_config(generator):
+	generator.configure(PLAIN)
+	assert "--output DIR" in generator.run("--help").stdout
+	assert generator.run("--version").stdout.startswith("herd-generator ")
+	assert generator.run("--check-config").returncode == OK
+	generator.configure("[member A]\nx\n")
+	assert generator.run("--check-config").returncode == CONFIG
+
+
+# --- MemoryMax= and a real member ---------------------------------------------------------
+
+CONNECTIONS = 150
+
+
+def memory_max(generator, connections):
+	generator.configure("[herd]\ntable-clients = 1000\nconnections-max = %d\n[member Alpha]\n" % connections)
+	generator.write()
+	return int(generator.loaded("herd@Alpha.service")["herd@Alpha.service"]["MemoryMax"][0])
+
+
+LINE = b"x" * 4000 + b"\n"
+
+
+def push(client):
+	"""Sends as much as goes; how much that was."""
+	sent = 0
+	try:
+		while True:
+			sent += client.socket.send(LINE)	# where a line begins does not matter here
+	except BlockingIOError:
+		return sent
+
+
+@pytest.mark.skipif("harness.SANITIZED")
+def test_memory_max_is_more_than_clients_can_take(herd, generator, tmp_path):
+	"""What each connection may cost at most, by the formula and as measured."""
+	allowed = (memory_max(generator, 1100) - memory_max(generator, 100)) / 1000
+	path = str(tmp_path / "s")
+	alpha = herd.member("Alpha", listen=(), unix=[path], settings={"connections-max": CONNECTIONS + 10})
+	with Client(path) as first:
+		first.ask(b"x" * 4000)
+		before = alpha.rss_kb() * 1024
+	clients = [Client(path) for _ in range(CONNECTIONS)]	# none of them ever reads
+	try:
+		for client in clients:
+			client.socket.setblocking(False)
+
+		def full():
+			spent = alpha.cpu_s()
+			time.sleep(0.1)
+			return sum([push(client) for client in clients]) == 0 and alpha.cpu_s() == spent
+		until(full, "the member reads no more")
+		used = alpha.rss_kb() * 1024 - before
+		assert used / CONNECTIONS > 64 * 1024, "the clients did not fill what they may"
+		assert used / CONNECTIONS < allowed
+		assert before < 64 << 20
+	finally:
+		for client in clients:
+			client.close()
