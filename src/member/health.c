@@ -74,8 +74,8 @@ describe_missing(struct member *m, struct report *r, const char *text, const cha
 	if (!door_exists(m, text))
 		report_degraded(r,
 				"the settings name %s, which the service manager did not pass: systemctl "
-				"daemon-reload && systemctl restart %s@%s.socket herd@%s.service",
-				text, unit, m->name, m->name);
+				"daemon-reload && systemctl restart %s@%s.socket",
+				text, unit, m->name);
 }
 
 static void
@@ -118,9 +118,8 @@ describe_surplus(struct member *m, struct report *r, const struct conf_addresses
 		    !settings_name(named, text + len + 1))
 			report_degraded(r,
 					"the service manager passed %s, which the settings do not name: "
-					"systemctl daemon-reload && systemctl restart %s@%s.socket "
-					"herd@%s.service",
-					text, unit, m->name, m->name);
+					"systemctl daemon-reload && systemctl restart %s@%s.socket",
+					text, unit, m->name);
 	}
 }
 
