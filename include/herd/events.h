@@ -29,6 +29,13 @@
 #define MSG_TABLE_RESCUED   "bc822c14682c4f8cae5c7231928b62b9" /* locks of the dead, damaged fixes */
 #define MSG_TABLE_STUCK	    "bfb481fa4a35449f80a738b53b7892d7" /* a stopped process holds a bucket */
 
+/* Its snapshots on the disk */
+#define MSG_SNAPSHOT_LOADED    "e95abf3994c5490ebd5a184c97e4c139"
+#define MSG_SNAPSHOT_WRITTEN   "7a97339a143b4878afecde24ab5aa5e4"
+#define MSG_SNAPSHOT_REFUSED   "5cbbf417b70c4910ab3ce2e67ae7323c" /* kept aside, the one before is tried */
+#define MSG_SNAPSHOT_FAILED    "2f70e9296130488e880e2b3be5746d4b" /* the last good one stays, tried again */
+#define MSG_SNAPSHOT_RECOVERED "e233f2fd97cb436681476dd9c95cb082"
+
 /* Places */
 #define MSG_PLACES_LOADED  "dde3cf119f704e6ca9c6de358cace88e"
 #define MSG_PLACES_REFUSED "0413d291a93f41168755c845f50cf8b8"

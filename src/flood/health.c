@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 
@@ -23,6 +24,7 @@ struct health {
 	unsigned int magic;
 	struct loop *loop;
 	struct keeper *keeper;
+	struct snapshot *snapshot;
 	struct notify *notify;
 	struct loop_timer *tell;
 	struct table_info info; /* when the table was last scanned */
@@ -88,6 +90,27 @@ describe_table(const struct health *h, struct report *r)
 				"table-long-clients)");
 }
 
+/* When, not how long ago: a text that changes every second would be told every second. */
+static void
+describe_snapshot(const struct health *h, struct report *r)
+{
+	struct snapshot_status s = {0};
+	struct tm when;
+	char text[32];
+	time_t time;
+
+	if (h->snapshot)
+		snapshot_status(h->snapshot, &s);
+	time = (time_t)(s.current_ns / CLOCK_SECOND_NS);
+	if (s.is_loading)
+		report_note(r, "loading the snapshot");
+	else if (s.is_on && s.error)
+		report_degraded(r, "no new snapshot, trying again: %s", s.message);
+	else if (s.is_on && s.has_written && gmtime_r(&time, &when) &&
+		 strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &when))
+		report_fact(r, "snapshot of %" PRIu64 " at %s", s.fixes, text);
+}
+
 static void
 describe_settings(const struct health *h, struct report *r)
 {
@@ -110,6 +133,7 @@ health_describe(struct health *h, struct report *ret)
 	report_fact(&r, "%" PRIu64 " fix%s held", fixes, fixes == 1 ? "" : "es");
 	report_fact(&r, "%u member%s", members, members == 1 ? "" : "s");
 	report_fact(&r, "%s updates/s", report_rate(&h->updates, updates, clock_monotonic_ns(), rate));
+	describe_snapshot(h, &r);
 	describe_table(h, &r);
 	describe_settings(h, &r);
 	*ret = r;
@@ -158,14 +182,19 @@ health_progress(void *arg)
 /* --- coming and going ------------------------------------------------------------------------ */
 
 int
-health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct notify *notify)
+health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct snapshot *snapshot,
+	   struct notify *notify)
 {
 	CLEANUP(health_freep) struct health *h = calloc(1, sizeof(*h));
 	int r = 0;
 
 	if (!h)
 		return -ENOMEM;
-	*h = (struct health){.magic = HEALTH_MAGIC, .loop = loop, .keeper = keeper, .notify = notify};
+	*h = (struct health){.magic = HEALTH_MAGIC,
+			     .loop = loop,
+			     .keeper = keeper,
+			     .snapshot = snapshot,
+			     .notify = notify};
 	if (notify)
 		r = loop_timer_new(&h->tell, loop, TELL_EVERY_NS, health_on_tell, h);
 	if (r == 0)

@@ -5,14 +5,16 @@
  * manager hears of it, and whoever asks.
  */
 #include "flood/keeper.h"
+#include "flood/snapshot.h"
 #include "net/notify.h"
 #include "net/report.h"
 
 struct health; /* opaque */
 
-/* From now on the service manager is told, by the loop. None of the arguments is owned; notify may be
-   NULL. -ENOMEM. */
-int health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct notify *notify);
+/* From now on the service manager is told, by the loop. None of the arguments is owned; snapshot
+   and notify may be NULL. -ENOMEM. */
+int health_new(struct health **ret, struct loop *loop, struct keeper *keeper, struct snapshot *snapshot,
+	       struct notify *notify);
 
 /* Accepts NULL, returns NULL. */
 struct health *health_free(struct health *h);

@@ -9,6 +9,7 @@
 #include "conf/options.h"
 #include "flood/health.h"
 #include "flood/keeper.h"
+#include "flood/snapshot.h"
 #include "herd/events.h"
 #include "net/loop.h"
 
@@ -29,6 +30,8 @@ struct flood {
 	struct notify *notify; /* NULL: no service manager */
 	struct loop *loop;
 	struct keeper *keeper;
+	struct snapshot *snapshot;
+	bool is_ready, is_stopping;
 	struct health *health;
 	struct loop_signal *term, *interrupt, *hangup;
 };
@@ -40,7 +43,39 @@ flood_on_stop(void *arg)
 
 	log_info("Stopping");
 	notify_stopping(f->notify);
+	/* The loop goes on until the last snapshot is written; whoever asks twice does not want it. */
+	if (f->snapshot && !f->is_stopping)
+		snapshot_stop(f->snapshot);
+	else
+		loop_stop(f->loop);
+	f->is_stopping = true;
+}
+
+static void
+flood_on_stopped(void *arg)
+{
+	struct flood *f = arg;
+
 	loop_stop(f->loop);
+}
+
+static void
+flood_on_loaded(void *arg)
+{
+	struct flood *f = arg;
+
+	f->is_ready = true;
+	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f->conf.shm), "Helper is ready");
+	health_tell(f->health);
+	notify_ready(f->notify);
+}
+
+static void
+flood_on_extend(void *arg, int64_t ns)
+{
+	struct flood *f = arg;
+
+	notify_extend_timeout(f->notify, ns);
 }
 
 static int
@@ -55,6 +90,7 @@ flood_reload(struct flood *f)
 	health_take_changes(f->health, &changes);
 	if (keeper_reload(f->keeper, &f->conf) < 0)
 		log_error("Cannot set the sweep's timer anew, ignoring");
+	snapshot_reload(f->snapshot, &f->conf);
 	return 0;
 }
 
@@ -63,10 +99,13 @@ flood_on_hangup(void *arg)
 {
 	struct flood *f = arg;
 
-	notify_reloading(f->notify);
+	/* While it is being loaded nobody has been told that it is ready. */
+	if (f->is_ready)
+		notify_reloading(f->notify);
 	(void)flood_reload(f);
 	health_tell(f->health);
-	notify_ready(f->notify);
+	if (f->is_ready)
+		notify_ready(f->notify);
 }
 
 /* Signals first: from here on none of them ends the program halfway through something. */
@@ -86,6 +125,7 @@ static void
 flood_done(struct flood *f)
 {
 	health_free(f->health);
+	snapshot_free(f->snapshot);
 	keeper_free(f->keeper);
 	loop_signal_free(f->term);
 	loop_signal_free(f->interrupt);
@@ -93,6 +133,24 @@ flood_done(struct flood *f)
 	loop_free(f->loop);
 	conf_done(&f->conf);
 	options_done(&f->options);
+}
+
+static int
+flood_new_parts(struct flood *f)
+{
+	const struct snapshot_hooks hooks = {f, flood_on_loaded, flood_on_extend, flood_on_stopped};
+	int r;
+
+	r = keeper_new(&f->keeper, f->loop, &f->conf);
+	if (r != 0)
+		return -ECANCELED; /* already said */
+	r = snapshot_new(&f->snapshot, f->loop, &f->conf, f->keeper, &hooks);
+	if (r < 0)
+		return log_error_r(r, "Cannot make snapshots");
+	r = health_new(&f->health, f->loop, f->keeper, f->snapshot, f->notify);
+	if (r < 0)
+		return log_error_r(r, "Cannot talk to the service manager");
+	return 0;
 }
 
 static int
@@ -111,15 +169,9 @@ run(struct notify *notify, int argc, char **argv)
 		r = flood_catch_signals(&f);
 	if (r < 0)
 		return log_error_r(r, "Cannot start");
-	r = keeper_new(&f.keeper, f.loop, &f.conf);
-	if (r != 0)
-		return -ECANCELED; /* already said */
-	r = health_new(&f.health, f.loop, f.keeper, notify);
+	r = flood_new_parts(&f);
 	if (r < 0)
-		return log_error_r(r, "Cannot talk to the service manager");
-	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f.conf.shm), "Helper is ready");
-	health_tell(f.health);
-	notify_ready(notify);
+		return r;
 	r = loop_run(f.loop);
 	if (r < 0)
 		return log_error_r(r, "Cannot wait for events");

@@ -198,8 +198,9 @@ class Herd:
 		self.processes.append(member)
 		return member.ready() if ready else member
 
-	def flood(self, settings=None, ready=True, **process):
-		flood = Process("flood", [program("herd-flood")] + self.options(settings), self.folder, **process)
+	def flood(self, settings=None, ready=True, argv=(), **process):
+		command = list(argv) + [program("herd-flood")] + self.options(settings)
+		flood = Process("flood", command, self.folder, **process)
 		self.processes.append(flood)
 		if ready:
 			flood.wait_log("Helper is ready")

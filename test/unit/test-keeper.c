@@ -56,7 +56,7 @@ setup(void **state)
 	assert_int_equal(notify_new(&f->notify), 0);
 	assert_int_equal(loop_new(&f->loop), 0);
 	assert_int_equal(keeper_new(&f->keeper, f->loop, &f->conf), 0);
-	assert_int_equal(health_new(&f->health, f->loop, f->keeper, f->notify), 0);
+	assert_int_equal(health_new(&f->health, f->loop, f->keeper, NULL, f->notify), 0);
 	assert_int_equal(loop_timer_new(&f->timer, f->loop, 50 * CLOCK_MSEC_NS, on_timer, f), 0);
 	*state = f;
 	return 0;
