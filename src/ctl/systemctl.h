@@ -1,0 +1,15 @@
+#ifndef CTL_SYSTEMCTL_H
+#define CTL_SYSTEMCTL_H
+/*
+ * systemctl, found in PATH, run to its end, which is bounded.
+ */
+#include <stddef.h>
+
+/* Runs it with these arguments (NULL at the end) besides --no-ask-password. What it says is shown when it
+   fails; `unless` then ends the sentence: "nothing was changed". 0, or CTL_FAILED, said. */
+int systemctl(const char *const arguments[], const char *unless);
+
+/* The same where nothing depends on it and nobody has to know. */
+void systemctl_quietly(const char *const arguments[]);
+
+#endif
