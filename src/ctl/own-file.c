@@ -57,7 +57,7 @@ open_folder(const char *path, bool make)
 int
 own_file_open(struct own_file *ret, const char *config, const char *member, bool make)
 {
-	struct own_file f;
+	struct own_file f = {.folder = -1};
 	char *slash;
 
 	if (snprintf(f.path, sizeof(f.path), "%s.d/" CONF_OWN_PREFIX "%s" CONF_OWN_SUFFIX,

@@ -53,7 +53,8 @@ static int
 say_fault(const struct own_file *file, int r, const char *unless)
 {
 	return ctl_fail(CTL_FAILED, "Cannot remove '%s': %s%s; %s", file->path, strerror(-r),
-			r == -EACCES || r == -EPERM ? " (herdctl remove needs the rights of root)" : "", unless);
+			r == -EACCES || r == -EPERM ? " (herdctl remove needs the rights of root)" : "",
+			unless);
 }
 
 static int

@@ -157,7 +157,7 @@ run_it(struct run *run, const char *const arguments[])
 	char *argv[ARGUMENTS_MAX + 3] = {(char *)"systemctl", (char *)"--no-ask-password"};
 	int status = 0, r;
 
-	for (size_t i = 0; arguments[i] && i < ARGUMENTS_MAX; i++)
+	for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
 		argv[i + 2] = (char *)arguments[i];
 	r = spawn(run, argv);
 	if (r == 0)
