@@ -17,11 +17,17 @@ static unsigned int help_refusals; /* by the last help_load() */
 static char help_refused_why[SNAPSHOT_WHY_MAX];
 
 static inline void
-help_folder(char folder[64])
+help_folder_in(char folder[64], const char *where)
 {
-	snprintf(folder, 64, "%s", "/tmp/herd-test-snapshot-XXXXXX");
+	snprintf(folder, 64, "%s/herd-test-snapshot-XXXXXX", where);
 	if (!mkdtemp(folder))
 		abort();
+}
+
+static inline void
+help_folder(char folder[64])
+{
+	help_folder_in(folder, "/tmp");
 }
 
 /* A file, or a folder with files in it: nothing deeper is ever made. */
