@@ -42,9 +42,10 @@ static struct {
 	char instance[NAME_SIZE];
 	int journal; /* socket, -1: to stderr */
 	struct sockaddr_un journal_at;
-	bool early; /* when the journal takes nothing, there are kernel and stderr */
-	int kernel; /* -1: none */
-	int out;    /* our own non-blocking way to where stderr goes; -1: use 2 itself */
+	bool early;  /* when the journal takes nothing, there are kernel and stderr */
+	bool missed; /* which has happened */
+	int kernel;  /* -1: none */
+	int out;     /* our own non-blocking way to where stderr goes; -1: use 2 itself */
 	bool out_is_socket;
 	bool out_may_block; /* could not be opened once more: ask before writing */
 	uint64_t lost;
@@ -131,7 +132,14 @@ log_open_early(const char *program, const char *journal, const char *kernel)
 {
 	log_open_journal(program, NULL, journal ? journal : JOURNAL_SOCKET);
 	logger.early = true;
+	logger.missed = false;
 	logger.kernel = open(kernel ? kernel : KERNEL_LOG, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+bool
+log_missed_journal(void)
+{
+	return logger.missed;
 }
 
 void
@@ -290,6 +298,7 @@ send_early(int level, const char *text)
 	struct record rec;
 	int len;
 
+	logger.missed = true;
 	utf8_escape(text_of(text), clean, sizeof(clean));
 	len = snprintf(line, sizeof(line), "<%d>%s[%d]: %s\n", LOG_DAEMON | level, logger.program,
 		       (int)getpid(), clean);

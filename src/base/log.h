@@ -36,6 +36,9 @@ void log_open_journal(const char *program, const char *instance, const char *pat
    goes to the kernel's log, and what that does not take to stderr. NULL: where both usually are. */
 void log_open_early(const char *program, const char *journal, const char *kernel);
 
+/* Something went elsewhere than to the journal since. */
+bool log_missed_journal(void);
+
 /* LOG_ERR to LOG_DEBUG; LOG_INFO at first. */
 void log_set_level(int level);
 

@@ -174,6 +174,8 @@ generate(struct work *w, const char *folder)
 {
 	int r = look(w);
 
+	if (r == 0 && folder && log_missed_journal())
+		r = plan_add_report(&w->plan);
 	if (r < 0)
 		return r;
 	if (folder)

@@ -18,6 +18,7 @@
 
 #define DROP_IN "50-herd.conf"
 #define TARGET	"herd.target.wants"
+#define REPORT	"herd-generator.service"
 
 enum {
 	UNIT_MAX = 1 << 20,
@@ -326,6 +327,47 @@ plan_member(struct draft *d)
 	if (r == 0)
 		r = plan_service(d);
 	return r == 0 ? plan_wants(d) : r;
+}
+
+/*
+ * At boot there is no journal yet. What the generator said then is in the
+ * kernel's log, without its fields, or in a container nowhere; whoever looks
+ * at a member's status would not find it.
+ */
+int
+plan_add_report(struct plan *plan)
+{
+	static const char text[] =
+		"# herd-generator made this: there was no journal to tell what is wrong with the settings.\n"
+		"[Unit]\n"
+		"Description=Tell what is wrong with the settings of the herd\n"
+		"Documentation=man:herd-generator(8) man:herd.conf(5)\n"
+		"[Service]\n"
+		"Type=oneshot\n"
+		"ExecStart=" HERD_GENERATORDIR "/herd-generator --check\n"
+		"SuccessExitStatus=78\n"
+		"StandardOutput=null\n"
+		"StandardError=journal\n"
+		"Slice=herd.slice\n"
+		"TimeoutStartSec=30s\n"
+		"ProtectSystem=strict\n"
+		"PrivateDevices=yes\n"
+		"PrivateNetwork=yes\n"
+		"NoNewPrivileges=yes\n"
+		"CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n";
+	struct plan_item *at = reallocarray(plan->at, plan->count + 2, sizeof(*at));
+	struct plan_item report = {.path = REPORT, .entry = PLAN_NOBODY};
+	struct plan_item wanted = {.path = TARGET "/" REPORT, .target = "../" REPORT, .entry = PLAN_NOBODY};
+
+	if (!at)
+		return -ENOMEM;
+	plan->at = at;
+	report.text = strdup(text);
+	if (!report.text)
+		return -ENOMEM;
+	plan->at[plan->count++] = report;
+	plan->at[plan->count++] = wanted;
+	return 0;
 }
 
 int

@@ -8,11 +8,13 @@
 
 enum { PLAN_PATH_MAX = 96 };
 
+#define PLAN_NOBODY SIZE_MAX
+
 struct plan_item {
-	char path[PLAN_PATH_MAX]; /* "herd@Alpha.socket.d/50-herd.conf": one folder and a name */
+	char path[PLAN_PATH_MAX]; /* "herd@Alpha.socket.d/50-herd.conf": at most one folder, and a name */
 	char *text;		  /* owned: of a file; NULL: it is a link */
 	const char *target;	  /* of a link; NULL: it is a file */
-	size_t entry;		  /* whose it is, in the roster */
+	size_t entry;		  /* whose it is, in the roster; PLAN_NOBODY */
 };
 
 /* Items of one member stand together, its links behind its files: who is wanted has all it needs. */
@@ -26,6 +28,9 @@ struct plan {
  * herd.target want them. For one that is left out: a description that says why. -ENOMEM.
  */
 int plan_make(struct plan *ret, const struct conf_roster *roster);
+
+/* Adds a service that looks once more when there is a journal, and tells it then what is wrong. -ENOMEM. */
+int plan_add_report(struct plan *plan);
 
 void plan_done(struct plan *plan);
 

@@ -74,8 +74,8 @@ open_folder(int top, const char *path, size_t len)
 	char name[PLAN_PATH_MAX];
 	int fd;
 
-	snprintf(name, sizeof(name), "%.*s", (int)len, path);
-	if (mkdirat(top, name, 0755) < 0 && errno != EEXIST)
+	snprintf(name, sizeof(name), "%.*s", len ? (int)len : 1, len ? path : ".");
+	if (len && mkdirat(top, name, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -84,8 +84,9 @@ open_folder(int top, const char *path, size_t len)
 static int
 write_item(int top, const struct plan_item *item)
 {
-	const char *name = strchr(item->path, '/') + 1;
-	CLEANUP(cleanup_close) int folder = open_folder(top, item->path, (size_t)(name - item->path) - 1);
+	const char *slash = strchr(item->path, '/'), *name = slash ? slash + 1 : item->path;
+	CLEANUP(cleanup_close)
+	int folder = open_folder(top, item->path, slash ? (size_t)(slash - item->path) : 0);
 
 	if (folder < 0)
 		return folder;

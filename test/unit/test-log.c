@@ -343,10 +343,12 @@ test_early(void **state)
 	log_open_early("herd-generator", j.at.sun_path, kernel);
 	log_info("one");
 	assert_string_equal(take(j.fd), "PRIORITY=6\nSYSLOG_IDENTIFIER=herd-generator\nMESSAGE=one\n");
+	assert_false(log_missed_journal());
 	close(j.fd); /* the file is there, but nobody reads any more */
 	log_event(LOG_ERR, "0123", LOG_FIELDS("HERD_MEMBER=%s", "A"), "two\n<0>three");
 	snprintf(expected, sizeof(expected), "<27>herd-generator[%d]: two\\x0a<0>three\n", (int)getpid());
 	assert_string_equal(take(fd), expected);
+	assert_true(log_missed_journal());
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	log_info("%s", text);

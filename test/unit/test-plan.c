@@ -322,6 +322,29 @@ test_writes(void **state)
 	umask(mask);
 }
 
+/* Files at the top have no folder; what is nobody's is whole or not there as well. */
+static void
+test_writes_the_report(void **state)
+{
+	CLEANUP(conf_roster_done) struct conf_roster roster = {0};
+	CLEANUP(plan_done) struct plan plan = {0};
+
+	(void)state;
+	make(&roster, &plan, three);
+	assert_int_equal(plan_add_report(&plan), 0);
+	assert_true(write_plan(top, &plan, on_fault, NULL));
+	check_written(&plan);
+	check_link(&plan, "herd.target.wants/herd-generator.service", "../herd-generator.service");
+	assert_non_null(strstr(item(&plan, "herd-generator.service")->text,
+			       "\nExecStart=" HERD_GENERATORDIR "/herd-generator --check\n"));
+	assert_int_equal(unlinkat(top, "herd.target.wants/herd-generator.service", 0), 0);
+	assert_int_equal(mkdirat(top, "herd.target.wants/herd-generator.service", 0755), 0);
+	assert_false(write_plan(top, &plan, on_fault, NULL));
+	assert_string_equal(faults,
+			    "18446744073709551615 herd.target.wants/herd-generator.service Is a directory\n");
+	assert_int_equal(files(), plan.count - 2);
+}
+
 /* Something of one member is in the way: that member has nothing then, the others everything. */
 static void
 test_a_member_is_whole_or_not_there(void **state)
@@ -376,6 +399,7 @@ main(void)
 		cmocka_unit_test(test_no_injection),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test_setup_teardown(test_writes, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(test_writes_the_report, make_folder, remove_folder),
 		cmocka_unit_test_setup_teardown(test_a_member_is_whole_or_not_there, make_folder,
 						remove_folder),
 		cmocka_unit_test_setup_teardown(test_disk_full, make_folder, remove_folder),
