@@ -336,13 +336,32 @@ log_changes(const struct conf *conf, const struct conf_changes *changes)
 		  "Settings reloaded");
 }
 
+struct listener {
+	conf_report_fn *report; /* may be NULL */
+	void *user;
+};
+
+static void
+report_both(void *user, const char *message)
+{
+	const struct listener *also = user;
+
+	report(NULL, message);
+	if (also->report)
+		also->report(also->user, message);
+}
+
 int
-options_reload(const struct options *o, const char *member, struct conf *conf,
-	       struct conf_changes *ret_changes)
+options_reload(const struct options *o, const char *member, struct conf *conf, conf_report_fn *also,
+	       void *user, struct conf_changes *ret_changes)
 {
 	struct conf_source source = options_source(o, member);
+	struct listener listener = {also, user};
 	struct conf_changes changes;
 	int r;
+
+	source.report = report_both;
+	source.user = &listener;
 
 	r = conf_reload(conf, &source, &changes);
 	if (r != 0) {

@@ -65,10 +65,10 @@ struct conf_source options_source(const struct options *options, const char *mem
    OPTIONS_E_CONFIG, -ENOMEM. */
 int options_load(const struct options *options, const char *member, struct conf *ret_conf, FILE *out);
 
-/* Loads the settings anew and logs what came of it; sets the log level. Unless 0 is returned, conf is as
-   before. 0, OPTIONS_E_CONFIG, -ENOMEM. */
-int options_reload(const struct options *options, const char *member, struct conf *conf,
-		   struct conf_changes *ret_changes);
+/* Loads the settings anew and logs what came of it; sets the log level. `also`, unless it is NULL, gets
+   every complaint too. Unless 0 is returned, conf is as before. 0, OPTIONS_E_CONFIG, -ENOMEM. */
+int options_reload(const struct options *options, const char *member, struct conf *conf, conf_report_fn *also,
+		   void *user, struct conf_changes *ret_changes);
 
 /* 0: 0. Answered: 0. Usage: 64. Config: 78. Any negative errno: 1. */
 int options_exit_code(int r);

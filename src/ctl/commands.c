@@ -4,11 +4,21 @@
 #include "ctl/ctl.h"
 
 extern const struct command command_status, command_members, command_fixes, command_watch, command_iamat,
-	command_whatsat, command_places_query, command_places_import, command_config, command_add,
-	command_remove;
+	command_whatsat, command_places_query, command_places_import, command_config, command_reload,
+	command_add, command_remove;
 
 const struct command *const commands[] = {
-	&command_status, &command_members, &command_fixes,	  &command_watch,
-	&command_iamat,	 &command_whatsat, &command_places_query, &command_places_import,
-	&command_config, &command_add,	   &command_remove,	  NULL,
+	&command_status,
+	&command_members,
+	&command_fixes,
+	&command_watch,
+	&command_iamat,
+	&command_whatsat,
+	&command_places_query,
+	&command_places_import,
+	&command_config,
+	&command_reload,
+	&command_add,
+	&command_remove,
+	NULL,
 };

@@ -220,11 +220,15 @@ new_writer(struct writer **ret, const struct options *global)
 }
 
 static int
-run_command(const struct line *l, const struct conf *conf)
+run_command(const struct line *l, const struct conf *conf, bool bad_conf)
 {
 	CLEANUP(writer_freep) struct writer *out = NULL;
 	const struct arranged *a = &l->arranged;
-	struct ctl ctl = {.global = &l->global, .options = &l->own, .conf = conf, .shm = conf->shm};
+	struct ctl ctl = {.global = &l->global,
+			  .options = &l->own,
+			  .conf = conf,
+			  .shm = conf->shm,
+			  .bad_conf = bad_conf};
 	int r, written;
 
 	r = new_writer(&out, &l->global);
@@ -240,22 +244,38 @@ run_command(const struct line *l, const struct conf *conf)
 	return r;
 }
 
+/* Without any file: what there is to find running programs with when the files are bad. */
+static int
+load_without_files(const struct line *l, struct conf *ret_conf)
+{
+	const struct text nothing = TEXT("");
+	struct conf_source source = options_source(&l->global, NULL);
+
+	source.bytes = &nothing;
+	source.report = source.warn = NULL; /* it was said */
+	return conf_load(ret_conf, &source);
+}
+
 /* The settings, then the command. */
 static int
 load_and_run(const struct line *l)
 {
 	CLEANUP(conf_done) struct conf conf = {};
-	int r;
+	const struct command *command = l->arranged.command;
+	int r, bad;
 
-	r = options_load(&l->global, NULL, &conf, stdout);
-	if (r < 0)
+	bad = options_load(&l->global, NULL, &conf, stdout);
+	if (bad == OPTIONS_E_CONFIG && command && command->takes_bad_conf &&
+	    load_without_files(l, &conf) != 0)
+		return options_exit_code(bad);
+	if (bad < 0)
 		return CTL_FAILED; /* said */
-	if (r > 0)
-		return options_exit_code(r);
-	if (!l->arranged.command)
+	if (bad > 0 && !(command && command->takes_bad_conf))
+		return options_exit_code(bad);
+	if (!command)
 		return fail_unknown(&l->arranged);
 	r = check_operands(&l->arranged);
-	return r ? r : run_command(l, &conf);
+	return r ? r : run_command(l, &conf, bad != 0);
 }
 
 int

@@ -30,6 +30,7 @@ struct ctl {
 	const struct conf *conf;
 	struct writer *out;
 	const char *shm; /* name of the table */
+	bool bad_conf;	 /* said; conf has what the command line says, and defaults */
 };
 
 /* One command, in a file of its own. */
@@ -40,6 +41,7 @@ struct command {
 	const char *more;		     /* for its --help; may be NULL */
 	const struct options_entry *entries; /* its options, ended by a NULL name; may be NULL */
 	int operands_min, operands_max;
+	bool takes_bad_conf; /* runs also when the settings are bad: see struct ctl */
 
 	/* 0, an enum ctl_exit whose reason was said, or a negative errno that is still to be said. */
 	int (*run)(struct ctl *ctl, int argc, char **argv);

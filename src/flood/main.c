@@ -2,8 +2,11 @@
  * herd-flood: one per host. So far it is the keeper of the fix table; links to
  * the helpers of other hosts will live in this loop as well.
  */
+#include "config.h"
+
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "conf/options.h"
@@ -11,6 +14,7 @@
 #include "flood/keeper.h"
 #include "flood/snapshot.h"
 #include "herd/events.h"
+#include "net/control.h"
 #include "net/loop.h"
 
 static const struct options_entry entries[] = {
@@ -33,6 +37,7 @@ struct flood {
 	struct snapshot *snapshot;
 	bool is_ready, is_stopping;
 	struct health *health;
+	struct control *control; /* NULL: nobody can ask the helper */
 	struct loop_signal *term, *interrupt, *hangup;
 };
 
@@ -78,34 +83,87 @@ flood_on_extend(void *arg, int64_t ns)
 	notify_extend_timeout(f->notify, ns);
 }
 
-static int
-flood_reload(struct flood *f)
+/* What a settings file has wrong, for whoever asked to have it read; reply may be NULL. */
+static void
+flood_on_complaint(void *reply, const char *message)
+{
+	if (reply)
+		control_add_to_list(reply, "messages", message);
+}
+
+static void
+flood_take_settings(struct flood *f, struct json_object *reply)
 {
 	struct conf_changes changes;
-	int r;
 
-	r = options_reload(&f->options, NULL, &f->conf, &changes);
-	if (r != 0)
-		return r;
+	if (options_reload(&f->options, NULL, &f->conf, flood_on_complaint, reply, &changes) != 0)
+		return;
 	health_take_changes(f->health, &changes);
 	if (keeper_reload(f->keeper, &f->conf) < 0)
 		log_error("Cannot set the sweep's timer anew, ignoring");
 	snapshot_reload(f->snapshot, &f->conf);
-	return 0;
+	for (enum conf_id id = 0; reply && id < CONF_ID_COUNT; id++) {
+		if (changes.changed[id])
+			control_add_to_list(reply, "changed", conf_settings[id].name);
+		if (changes.needs_restart[id])
+			control_add_to_list(reply, "needs_restart", conf_settings[id].name);
+	}
+	if (reply)
+		control_set_ok(reply);
+}
+
+static void
+flood_reload(struct flood *f, struct json_object *reply)
+{
+	/* While it is being loaded nobody has been told that it is ready. */
+	if (f->is_ready)
+		notify_reloading(f->notify);
+	flood_take_settings(f, reply);
+	health_tell(f->health);
+	if (f->is_ready)
+		notify_ready(f->notify);
 }
 
 static void
 flood_on_hangup(void *arg)
 {
-	struct flood *f = arg;
+	flood_reload(arg, NULL);
+}
 
-	/* While it is being loaded nobody has been told that it is ready. */
-	if (f->is_ready)
-		notify_reloading(f->notify);
-	(void)flood_reload(f);
-	health_tell(f->health);
-	if (f->is_ready)
-		notify_ready(f->notify);
+static int
+flood_on_control(void *arg, struct text verb, struct text argument, struct json_object *reply)
+{
+	struct flood *f = arg;
+	struct report report;
+
+	if (argument.len > 0)
+		return CONTROL_E_UNKNOWN;
+	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {
+		flood_reload(f, reply);
+	} else if (text_equal(verb, TEXT(HERD_CONTROL_STATUS))) {
+		health_describe(f->health, &report);
+		control_add_report(reply, &report);
+		control_set_ok(reply);
+	} else {
+		return CONTROL_E_UNKNOWN;
+	}
+	return 0;
+}
+
+/* The helper works without it too. */
+static void
+flood_open_control(struct flood *f)
+{
+	const struct control_identity identity = {"helper", NULL, f->conf.shm, PACKAGE_VERSION};
+	char path[HERD_CONTROL_PATH_MAX];
+	int r;
+
+	r = control_path(path, f->conf.control_dir, f->conf.shm, HERD_CONTROL_HELPER, NULL);
+	if (r == 0)
+		r = control_new(&f->control, f->loop, path, &identity, flood_on_control, f);
+	if (r < 0)
+		log_at(r == -ENOENT || r == -EACCES || r == -EROFS ? LOG_DEBUG : LOG_WARNING,
+		       "Going on without a control socket in '%s': %s", f->conf.control_dir, strerror(-r));
 }
 
 /* Signals first: from here on none of them ends the program halfway through something. */
@@ -124,6 +182,7 @@ flood_catch_signals(struct flood *f)
 static void
 flood_done(struct flood *f)
 {
+	control_free(f->control);
 	health_free(f->health);
 	snapshot_free(f->snapshot);
 	keeper_free(f->keeper);
@@ -150,6 +209,7 @@ flood_new_parts(struct flood *f)
 	r = health_new(&f->health, f->loop, f->keeper, f->snapshot, f->notify);
 	if (r < 0)
 		return log_error_r(r, "Cannot talk to the service manager");
+	flood_open_control(f);
 	return 0;
 }
 

@@ -2,6 +2,8 @@
  * Member: putting the parts together, following what changes while it runs
  * (settings, the table's segment), taking it apart again.
  */
+#include "config.h"
+
 #include "member/member.h"
 
 #include <assert.h>
@@ -89,32 +91,49 @@ member_apply(struct member *m)
 		log_error_r(r, "Cannot change the source of places, keeping the old one");
 }
 
-static int
-member_reload(struct member *m)
+/* What a settings file has wrong, for whoever asked to have it read; reply may be NULL. */
+static void
+member_on_complaint(void *reply, const char *message)
+{
+	if (reply)
+		control_add_to_list(reply, "messages", message);
+}
+
+static void
+member_take_settings(struct member *m, struct json_object *reply)
 {
 	struct conf_changes changes;
-	int r;
 
 	/* Says by itself what changed, what has to wait for a restart, what is wrong. */
-	r = options_reload(m->options, m->name, &m->conf, &changes);
-	if (r != 0)
-		return r;
+	if (options_reload(m->options, m->name, &m->conf, member_on_complaint, reply, &changes) != 0)
+		return;
 	memcpy(m->health.needs_restart, changes.needs_restart, sizeof(m->health.needs_restart));
 	if (member_make_room(m) < 0)
 		log_error("No memory for a longer line-max or work-max; the old ones stay");
 	member_apply(m);
-	return 0;
+	for (enum conf_id id = 0; reply && id < CONF_ID_COUNT; id++) {
+		if (changes.changed[id])
+			control_add_to_list(reply, "changed", conf_settings[id].name);
+		if (changes.needs_restart[id])
+			control_add_to_list(reply, "needs_restart", conf_settings[id].name);
+	}
+	if (reply)
+		control_set_ok(reply);
+}
+
+static void
+member_reload(struct member *m, struct json_object *reply)
+{
+	notify_reloading(m->health.notify);
+	member_take_settings(m, reply);
+	health_tell(m);
+	notify_ready(m->health.notify);
 }
 
 static void
 member_on_reload(void *arg)
 {
-	struct member *m = arg;
-
-	notify_reloading(m->health.notify);
-	(void)member_reload(m);
-	health_tell(m);
-	notify_ready(m->health.notify);
+	member_reload(arg, NULL);
 }
 
 /* --- places --------------------------------------------------------------------- */
@@ -225,6 +244,45 @@ member_open_table(struct member *m)
 			   "made anew",
 			   m->conf.shm, info.clients, options.clients);
 	return r;
+}
+
+/* --- control -------------------------------------------------------------------------- */
+
+static int
+member_on_control(void *arg, struct text verb, struct text argument, struct json_object *reply)
+{
+	struct member *m = arg;
+	struct report report;
+
+	assert(m->magic == MEMBER_MAGIC);
+	if (argument.len > 0)
+		return CONTROL_E_UNKNOWN;
+	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {
+		member_reload(m, reply);
+	} else if (text_equal(verb, TEXT(HERD_CONTROL_STATUS))) {
+		health_describe(m, &report);
+		control_add_report(reply, &report);
+		control_set_ok(reply);
+	} else {
+		return CONTROL_E_UNKNOWN;
+	}
+	return 0;
+}
+
+/* Members serve without it too. */
+static void
+member_open_control(struct member *m)
+{
+	const struct control_identity identity = {"member", m->name, m->conf.shm, PACKAGE_VERSION};
+	char path[HERD_CONTROL_PATH_MAX];
+	int r;
+
+	r = control_path(path, m->conf.control_dir, m->conf.shm, HERD_CONTROL_MEMBER, m->name);
+	if (r == 0)
+		r = control_new(&m->control, m->loop, path, &identity, member_on_control, m);
+	if (r < 0)
+		log_at(r == -ENOENT || r == -EACCES || r == -EROFS ? LOG_DEBUG : LOG_WARNING,
+		       "Going on without a control socket in '%s': %s", m->conf.control_dir, strerror(-r));
 }
 
 /* --- doors ------------------------------------------------------------------------- */
@@ -439,7 +497,10 @@ member_set_up(struct member *m)
 	if (r != 0)
 		return r;
 	r = source_new(&m->source, loop_base(m->loop), &source);
-	return r < 0 ? log_error_r(r, "Cannot set up the source of places") : 0;
+	if (r < 0)
+		return log_error_r(r, "Cannot set up the source of places");
+	member_open_control(m);
+	return 0;
 }
 
 int
@@ -479,6 +540,7 @@ member_free(struct member *m)
 		session_free(TAILQ_FIRST(&m->sessions));
 	while (m->door_count > 0)
 		door_free(m->doors[--m->door_count]);
+	control_free(m->control);
 	source_free(m->source);
 	if (m->table)
 		member_publish_counts(m);

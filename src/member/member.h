@@ -11,6 +11,7 @@
 #include "conf/options.h"
 #include "core/table.h"
 #include "member/health.h"
+#include "net/control.h"
 #include "net/listen.h"
 #include "net/loop.h"
 #include "places/source.h"
@@ -47,6 +48,7 @@ struct member {
 	bool degraded; /* logged as such: the table is private */
 	struct source *source;
 	struct health health;
+	struct control *control; /* owned; NULL: nobody can ask this member */
 
 	struct door *doors[MEMBER_DOORS_MAX]; /* owned */
 	size_t door_count;

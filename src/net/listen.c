@@ -143,8 +143,8 @@ unix_bind(int fd, const struct sockaddr_un *name)
 	return 0;
 }
 
-int
-listen_unix(struct listen_socket *ret, const char *path)
+static int
+listen_path(struct listen_socket *ret, const char *path, bool is_private)
 {
 	struct listen_socket l = {.kind = LISTEN_STREAM};
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
@@ -157,7 +157,12 @@ listen_unix(struct listen_socket *ret, const char *path)
 	if (l.fd < 0)
 		return -errno;
 	l.unlink_path = strdup(path);
-	r = l.unlink_path ? unix_bind(l.fd, &name) : -ENOMEM;
+	r = l.unlink_path ? 0 : -ENOMEM;
+	/* What a socket has before bind() is what its file gets: there is no moment when others may use it. */
+	if (r == 0 && is_private && fchmod(l.fd, S_IRUSR | S_IWUSR) < 0)
+		r = -errno;
+	if (r == 0)
+		r = unix_bind(l.fd, &name);
 	if (r < 0) {
 		free(l.unlink_path);
 		close(l.fd);
@@ -171,6 +176,18 @@ listen_unix(struct listen_socket *ret, const char *path)
 	socket_name(&l, "unix");
 	*ret = l;
 	return 0;
+}
+
+int
+listen_unix(struct listen_socket *ret, const char *path)
+{
+	return listen_path(ret, path, false);
+}
+
+int
+listen_unix_private(struct listen_socket *ret, const char *path)
+{
+	return listen_path(ret, path, true);
 }
 
 /* "unknown" is what systemd calls a socket that has no name. */

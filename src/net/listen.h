@@ -32,6 +32,9 @@ int listen_udp(struct listen_socket *ret, const struct address *address);
    somebody has it, or it is no socket at all. */
 int listen_unix(struct listen_socket *ret, const char *path);
 
+/* The same, for the program's own user and root only. */
+int listen_unix_private(struct listen_socket *ret, const char *path);
+
 /* What a client on this host connects to: "127.0.0.1:12000", "unix:/run/herd/Alpha.sock". */
 void listen_reach(const struct listen_socket *l, char out[LISTEN_TEXT_MAX]);
 

@@ -10,11 +10,13 @@ import fcntl
 import itertools
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 BUILD = os.path.realpath(os.environ.get("HERD_BUILD", "build"))
@@ -175,7 +177,8 @@ class Herd:
 		self.config = os.path.join(self.folder, "herd.conf")
 		self.processes = []
 		self.places = os.path.join(self.folder, "places.herd")	# not there: the built-in ones answer
-		self.settings = {"places.file": self.places}
+		self.control = tempfile.mkdtemp(prefix="herd-")	# short: a socket's path has 107 bytes
+		self.settings = {"places.file": self.places, "control-dir": self.control}
 		self.configure("")
 
 	def configure(self, text):
@@ -237,6 +240,7 @@ class Herd:
 				process.end()
 			if os.path.lexists(self.segment):
 				os.unlink(self.segment)
+			shutil.rmtree(self.control, ignore_errors=True)
 
 
 # --- the service manager ------------------------------------------------------

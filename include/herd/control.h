@@ -1,0 +1,40 @@
+#ifndef HERD_CONTROL_H
+#define HERD_CONTROL_H
+/*
+ * Control sockets: where a running program of the herd can be asked about
+ * itself, and told to read its settings again.
+ *
+ * A Unix stream socket, for its own user and root only, in the folder that the
+ * setting control-dir names: the name of the shared memory, then
+ *	".member." and the member's name	/run/herd/herd.member.Alpha
+ *	".flood"				/run/herd/herd.flood
+ *
+ * The client sends one line, "VERB" or "VERB ARGUMENT", ended by LF. The
+ * program does what it says, sends one line of JSON, and closes. Members of
+ * the object in every reply:
+ *	ok		it was done
+ *	messages	what an operator should read (absent: nothing)
+ *	role		"member", "helper"
+ *	name		of a member
+ *	shm, pid, version
+ * and those that the verb adds. More may come.
+ */
+
+#define HERD_CONTROL_MEMBER ".member."
+#define HERD_CONTROL_HELPER ".flood"
+
+enum {
+	HERD_CONTROL_REQUEST_MAX = 256,	    /* bytes of a request, its LF included */
+	HERD_CONTROL_REPLY_MAX = 128 << 10, /* of a reply, its LF included */
+	HERD_CONTROL_PATH_MAX = 108,	    /* of a path, its NUL included: what an address has room for */
+};
+
+/* How it is. Adds: status, the line that `systemctl status` shows; facts; degraded and notes, lists of
+   sentences. */
+#define HERD_CONTROL_STATUS "status"
+
+/* Reads the settings again; the reply comes when they are in effect. Adds: changed, needs_restart, lists
+   of settings. Not ok: they are bad, messages say why, and the old ones stay. */
+#define HERD_CONTROL_RELOAD "reload"
+
+#endif
