@@ -23,7 +23,8 @@ import time
 
 import root
 
-sys.path.insert(1, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "integration"))
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
+sys.path.insert(1, os.path.join(TOP, "test", "integration"))
 import harness	# noqa: E402  its clients
 
 BOOT_S = 90
@@ -123,6 +124,17 @@ class Groups:
 		until(gone, "the control groups %s are empty" % self.folders, STOP_S)
 
 
+def sweep_groups():
+	"""Removes control groups of test runs that were killed before they could."""
+	for top in own_groups():
+		for folder in glob.glob(os.path.join(top, "herd-*-*")):
+			found = re.fullmatch(r"herd-(\d+)-\d+", os.path.basename(folder))
+			if found and not os.path.exists("/proc/" + found.group(1)):
+				for path, _, _ in os.walk(folder, topdown=False):
+					with contextlib.suppress(OSError):	# somebody is still on the way out: next time
+						os.rmdir(path)
+
+
 # --- machines -------------------------------------------------------------
 
 class Failed(AssertionError):
@@ -213,6 +225,8 @@ class Machine:
 			os.close(self.network)
 			self.network = None
 		self.leader = None
+		with contextlib.suppress(OSError):	# an nspawn that was killed leaves it
+			os.rmdir("/run/systemd/nspawn/propagate/" + self.name)
 		if self.groups is not None:
 			self.groups.remove()
 			self.groups = None
@@ -321,7 +335,7 @@ class Machine:
 		text = self.run("journalctl", "--quiet", "--output=json", "--all", "--boot=0", *words, status=None).stdout
 		return [json.loads(line) for line in text.splitlines()]
 
-	def wait_journal(self, pattern, *words, limit=harness.LIMIT):
+	def wait_journal(self, pattern, *words, limit=20):
 		"""Waits for a message; returns the last one's record."""
 		def found():
 			for record in reversed(self.journal(*words)):
@@ -395,6 +409,7 @@ class Images:
 		self.deb = deb
 		self.base = root.base(deb)
 		self.folder = root.run_folder()
+		sweep_groups()
 		self.overlay = root.can_overlay(self.folder)
 		self.machines = []
 		self.with_package = None
@@ -438,10 +453,11 @@ class Images:
 
 
 def find_deb():
-	"""The package under test: HERD_DEB, or the newest that the layer `package` built."""
+	"""The package under test: HERD_DEB, or what is in HERD_PACKAGES."""
 	if "HERD_DEB" in os.environ:
 		return os.path.realpath(os.environ["HERD_DEB"])
-	top = os.environ.get("HERD_TOP", os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
-	found = glob.glob(os.path.join(top, "build-test", "package", "herd_*.deb"))
-	assert found, "no package in build-test/package/: run the layer package first, or set HERD_DEB"
-	return max(found, key=os.path.getmtime)
+	folder = os.environ.get("HERD_PACKAGES", os.path.join(TOP, "build-test", "package"))
+	found = glob.glob(os.path.join(folder, "herd_*.deb"))
+	if len(found) != 1:
+		raise root.Impossible("%d packages in %s: run the layer package first, or set HERD_DEB" % (len(found), folder))
+	return found[0]

@@ -1,0 +1,179 @@
+"""More members, by herdctl and by the settings, right and wrong."""
+
+import os
+import re
+import socket
+
+import pytest
+
+from load import Load
+from machine import until
+
+LOCATION = b"+34.068930-118.445127"
+NAMES = ["Alpha", "Bravo", "Charlie", "Delta", "Echo"]
+
+
+def active_members(machine):
+	lines = machine.systemctl("list-units", "--plain", "--no-legend", "--state=active", "herd@*.service").splitlines()
+	return sorted(re.match(r"herd@(.*)\.service", line).group(1) for line in lines)
+
+
+def test_five_members(machine):
+	"""Each told by herdctl add; what one is told is readable at every other, also after a reboot."""
+	for n, name in enumerate(NAMES[1:], 1):
+		machine.run("herdctl", "add", name, "--listen", "127.0.0.1:%d" % (12000 + n))
+	assert active_members(machine) == NAMES
+	doors = ["/run/herd/%s.sock" % name for name in NAMES] + [("127.0.0.1", 12000 + n) for n in range(5)]
+	for n, door in enumerate(doors):
+		with machine.client(door) as client:
+			told = client.iamat(b"kiwi-%d" % n, LOCATION)
+			assert told.server.decode() == NAMES[n % 5]
+		for other in doors:
+			with machine.client(other) as client:
+				assert client.held(b"kiwi-%d" % n) == told.line
+	with Load(machine, doors, clients=5) as load:
+		load.progress(60)
+	machine.reboot()
+	until(lambda: active_members(machine) == NAMES, "all five are back")
+	with machine.client(doors[7]) as client:
+		assert client.iamat(b"kiwi", LOCATION).server == b"Charlie"
+
+
+def test_removed_member_is_gone(machine):
+	machine.run("herdctl", "add", "Bravo", "--listen", "127.0.0.1:12001")
+	with machine.client(("127.0.0.1", 12001)) as client:
+		told = client.iamat(b"kiwi", LOCATION)
+	machine.run("herdctl", "remove", "Bravo")
+	assert active_members(machine) == ["Alpha"]
+	with pytest.raises(ConnectionRefusedError):
+		machine.client(("127.0.0.1", 12001))
+	with pytest.raises(FileNotFoundError):
+		machine.client("/run/herd/Bravo.sock")
+	with machine.client() as client:
+		assert client.held(b"kiwi") == told.line	# what it was told stays
+	machine.reboot()
+	assert active_members(machine) == ["Alpha"]
+	assert "no such member" in machine.run("herdctl", "remove", "Bravo").stdout
+
+
+def test_a_section_is_a_member(machine):
+	"""A section, daemon-reload, start."""
+	machine.write("/etc/herd/herd.conf.d/bravo.conf", "[member Bravo]\nlisten = 127.0.0.1:12001, 127.0.0.2:12001\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("start", "herd@Bravo")
+	for where in (("127.0.0.1", 12001), ("127.0.0.2", 12001)):
+		with machine.client(where) as client:
+			assert client.iamat(b"kiwi", LOCATION).server == b"Bravo"
+
+
+def test_datagrams(machine):
+	"""`udp =` gives a member a datagram socket, which outlives it like the others."""
+	machine.write("/etc/herd/herd.conf.d/bravo.conf",
+		"[member Bravo]\nlisten = 127.0.0.1:12001\nudp = 127.0.0.1:12001, 127.0.0.1:12011\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("start", "herd@Bravo")
+	assert machine.active("herd-udp@Bravo.socket") == "active"
+	for port in (12001, 12011):
+		with machine.datagrams(("127.0.0.1", port)) as client:
+			client.send(b"IAMAT kiwi %s 1700000000.5\n" % LOCATION)
+			assert client.receive().startswith(b"AT Bravo ")
+	machine.systemctl("kill", "--signal=KILL", "--kill-whom=main", "herd@Bravo.service")
+	with machine.datagrams(("127.0.0.1", 12001)) as client:	# waits in the socket until the next one is up
+		client.send(b"hello\n")
+		assert client.receive() == b"? hello\n"
+
+
+def test_herdctl_add_with_datagrams(machine):
+	machine.run("herdctl", "add", "Bravo", "--listen", "127.0.0.1:12001", "--udp", "127.0.0.1:12001")
+	with machine.datagrams(("127.0.0.1", 12001)) as client:
+		client.send(b"hello\n")
+		assert client.receive() == b"? hello\n"
+	machine.run("herdctl", "remove", "Bravo")
+	assert machine.active("herd-udp@Bravo.socket") == "inactive"
+
+
+# --- mistakes ---------------------------------------------------------------
+
+MISTAKES = {
+	"two on one port": ("[member Bravo]\nlisten = 127.0.0.1:12000\n[member Charlie]\nlisten = 127.0.0.1:12002\n", "12000"),
+	"bad address": ("[member Bravo]\nlisten = 127.0.0.1:70000\n[member Charlie]\nlisten = 127.0.0.1:12002\n", "70000"),
+	"bad name": ("[member ../../etc]\nlisten = 127.0.0.1:12001\n[member Charlie]\nlisten = 127.0.0.1:12002\n", "etc"),
+	"unknown setting": ("[member Bravo]\nlisn = 127.0.0.1:12001\n[member Charlie]\nlisten = 127.0.0.1:12002\n", "lisn"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_mistakes_stop_one_member_only(off, what):
+	"""At boot and at daemon-reload: the member with the mistake is left out, and the journal says why."""
+	text, word = MISTAKES[what]
+	off.write("/etc/herd/herd.conf.d/more.conf", text)
+	off.boot()	# not even degraded
+	until(lambda: {"Alpha", "Charlie"} <= set(active_members(off)), "Alpha and Charlie are up")
+	for where, name in ((("127.0.0.1", 12000), b"Alpha"), (("127.0.0.1", 12002), b"Charlie")):
+		with off.client(where) as client:
+			assert client.iamat(b"kiwi", LOCATION).server == name
+	off.systemctl("daemon-reload")
+	record = off.wait_journal(r"more\.conf:\d+.*%s|%s.*more\.conf:\d+" % (word, word), "-t", "herd-generator")
+	assert int(record["PRIORITY"]) <= 4, record
+	assert off.systemctl("is-system-running", status=None).strip() == "running"
+
+
+@pytest.mark.parametrize("what", ["unreadable", "folder", "huge", "binary"])
+def test_files_that_are_none(off, what):
+	"""Whatever lies about in herd.conf.d, the machine boots."""
+	path = "/etc/herd/herd.conf.d/odd.conf"
+	if what == "folder":
+		off.write(path + "/file", "")
+	elif what == "huge":
+		off.write(path, "# nothing\n" * 5_000_000)
+	elif what == "binary":
+		off.write(path, "".join(chr(n) for n in range(256)) * 100)
+	else:
+		os.makedirs(os.path.dirname(off.path(path)), exist_ok=True)
+		os.symlink("odd.conf", off.path(path))	# a loop: not even root can read it
+	off.boot()
+	off.systemctl("daemon-reload")
+	off.wait_journal(r"odd\.conf", "-t", "herd-generator")
+	assert off.systemctl("is-system-running", status=None).strip() == "running"
+
+
+# --- members that never come up ---------------------------------------------
+
+def failing_status(machine, unit, pattern):
+	"""What `systemctl status` says of a member that does not come up."""
+	return until(lambda: re.search(pattern, machine.status(unit)), lambda: "%r in:\n%s" % (pattern, machine.status(unit)),
+		30, 0.2)
+
+
+@pytest.mark.parametrize("name", ["seven and thirty", "a" * 24, "über"])
+def test_status_says_why_a_name_is_refused(machine, name):
+	unit = "herd@%s.service" % machine.run("systemd-escape", name).stdout.strip()
+	machine.systemctl("start", "--no-block", unit)
+	failing_status(machine, unit, r'Status: ".*(?i:name).*"')
+	machine.systemctl("stop", unit)
+
+
+def test_status_says_which_setting_is_bad(machine):
+	machine.write("/etc/herd/herd.conf.d/bad.conf", "\n[herd]\nfix-ttl = no time at all\n")
+	machine.systemctl("restart", "--no-block", "herd@Alpha.service")
+	failing_status(machine, "herd@Alpha.service", r'Status: ".*bad\.conf:3: .*fix-ttl.*"')
+
+
+def test_status_says_that_a_port_is_taken(machine):
+	"""The socket unit fails and says why; the member serves what there is."""
+	machine.write("/etc/herd/herd.conf.d/bravo.conf", "[member Bravo]\nlisten = 127.0.0.1:12001\n")
+	machine.systemctl("daemon-reload")
+	with machine.inside_network():
+		taken = socket.create_server(("127.0.0.1", 12001))
+	with taken:
+		machine.systemctl("start", "herd@Bravo.socket", status=1)
+		assert re.search(r"Address already in use", machine.status("herd@Bravo.socket"))
+	machine.systemctl("start", "herd@Bravo.service")
+	with machine.client(("127.0.0.1", 12001)) as client:
+		assert client.iamat(b"kiwi", LOCATION).server == b"Bravo"
+
+
+def test_second_process_of_a_name_says_so(machine):
+	"""A member started by hand under the name of a unit is refused."""
+	done = machine.run("runuser", "-u", "herd", "--", "herd-member", "--name", "Alpha", "--listen", "127.0.0.1:0", status=None, limit=20)
+	assert done.returncode not in (0, 124) and "runs already" in done.stderr, done

@@ -1,0 +1,112 @@
+"""The package: upgraded, downgraded, removed, purged."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+import root
+from load import Load
+
+MEMBER, HELPER = "herd@Alpha.service", "herd-flood.service"
+DOORS = ["/run/herd/Alpha.sock", "/run/herd/Bravo.sock", ("127.0.0.1", 12000)]
+
+# What a machine writes by itself, and what dpkg keeps as its own history.
+RESTLESS = re.compile(r"/(var/log|var/cache|var/lib/systemd|var/lib/apt|tmp|var/tmp|root|proc|sys|dev|run)(/|$)|"
+	r"/var/lib/dpkg/.*|/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$|/etc/\.pwd\.lock$|/etc/ld\.so\.cache$")
+
+
+@pytest.fixture(scope="session")
+def versions(images):
+	"""The package as it is and, made from it, one before and one after."""
+	made = {"now": images.deb}
+	for what, suffix in (("before", "~before"), ("after", "+after")):
+		folder = os.path.join(images.folder, "deb-" + what)
+		root.command(["dpkg-deb", "-R", images.deb, folder], 120)
+		control = os.path.join(folder, "DEBIAN", "control")
+		with open(control, encoding="utf-8") as file:
+			text = file.read()
+		text, count = re.subn(r"^(Version: .*)$", r"\1" + suffix, text, flags=re.MULTILINE)
+		assert count == 1
+		with open(control, "w", encoding="utf-8") as file:
+			file.write(text)
+		made[what] = os.path.join(images.folder, "herd_%s.deb" % what)
+		root.command(["dpkg-deb", "--root-owner-group", "-b", folder, made[what]], 120)
+		shutil.rmtree(folder)
+	return made
+
+
+def files(machine):
+	return {f for f in machine.sh("find / -xdev -mindepth 1").splitlines() if not RESTLESS.match(f)}
+
+
+def users(machine):
+	return set(machine.read("/etc/passwd").splitlines()), set(machine.read("/etc/group").splitlines())
+
+
+@pytest.mark.parametrize("way", ["after", "before"])
+def test_upgrade_and_downgrade_under_load(machine, versions, way):
+	"""No acknowledged fix lost, no client refused, the helper restarted before the members, settings kept."""
+	machine.run("herdctl", "add", "Bravo")
+	machine.write("/etc/herd/herd.conf", machine.read("/etc/herd/herd.conf") + "\n# ours\n[member Alpha]\nline-max = 8k\n")
+	kept = {name: machine.read(name) for name in ("/etc/herd/herd.conf", "/etc/herd/herd.conf.d/member-Bravo.conf")}
+	pids = {unit: machine.main_pid(unit) for unit in (MEMBER, "herd@Bravo.service", HELPER)}
+	with Load(machine, DOORS) as load:
+		machine.install(versions[way])
+		load.progress()
+	assert machine.sh("dpkg-query -W -f '${Version}' herd").endswith({"after": "+after", "before": "~before"}[way])
+	for name, text in kept.items():
+		assert machine.read(name) == text
+	for unit, pid in pids.items():
+		assert machine.active(unit) == "active" and machine.main_pid(unit) not in (0, pid), unit
+	started = {unit: int(machine.show(unit, "ExecMainStartTimestampMonotonic")) for unit in pids}
+	assert started[HELPER] < min(started[MEMBER], started["herd@Bravo.service"])
+	assert machine.systemctl("is-system-running", status=None).strip() == "running"
+
+
+def test_a_stopped_member_stays_stopped(machine, versions):
+	machine.run("herdctl", "add", "Bravo")
+	machine.systemctl("stop", "herd@Bravo.service", "herd@Bravo.socket")
+	machine.install(versions["after"])
+	assert machine.active("herd@Bravo.service") == "inactive"
+	assert machine.active(MEMBER) == "active"
+
+
+def test_remove_keeps_settings_and_state(machine):
+	machine.write("/etc/herd/herd.conf.d/ours.conf", "[member]\nline-max = 8k\n")
+	machine.run("dpkg", "--remove", "herd")
+	assert not machine.pids(MEMBER) and not machine.pids(HELPER)
+	with pytest.raises(ConnectionRefusedError):
+		machine.client()
+	assert machine.read("/etc/herd/herd.conf.d/ours.conf")
+	assert machine.read("/etc/herd/herd.conf")
+	machine.reboot()
+	units = machine.systemctl("list-units", "--plain", "--no-legend", "--all", "herd*").splitlines()
+	assert [unit for unit in units if "not-found" not in unit] == []
+
+
+def test_purge_leaves_nothing(images, bare):
+	"""Every file, process, unit and piece of shared memory is gone; the user stays, as its number must not be
+	given to another."""
+	before, (passwd, group) = files(bare), users(bare)
+	bare.install(images.deb)
+	bare.run("herdctl", "add", "Bravo", "--listen", "127.0.0.1:12001")
+	with bare.client() as client:
+		client.iamat(b"kiwi")
+	bare.run("herdctl", "remove", "Bravo")
+	bare.systemctl("restart", HELPER)	# so that there is a snapshot
+	assert files(bare) - before
+	bare.run("dpkg", "--purge", "herd")
+	assert files(bare) == before, sorted(files(bare) ^ before)
+	assert [line.split(":")[0] for line in users(bare)[0] - passwd] in ([], ["herd"])
+	assert [line.split(":")[0] for line in users(bare)[1] - group] in ([], ["herd"])
+	assert os.listdir(bare.path("/dev/shm")) == []
+	assert not os.path.exists(bare.path("/run/herd"))
+	assert bare.systemctl("list-units", "--plain", "--no-legend", "--all", "herd*").strip() == ""
+	assert bare.systemctl("list-unit-files", "--no-legend", "herd*", status=None).strip() == ""
+	assert "herd" not in bare.sh("ps -eo comm= || true; cat /proc/[0-9]*/comm").replace("herd-test", "")
+	assert bare.systemctl("is-system-running", status=None).strip() == "running"
+	bare.install(images.deb)	# and it can come back
+	with bare.client() as client:
+		client.iamat(b"kiwi")

@@ -1,0 +1,154 @@
+"""What the services may and may not do, tried from inside."""
+
+import ast
+import ctypes
+import os
+import re
+
+import pytest
+
+import machine as machines
+
+MEMBER, HELPER = "herd@Alpha.service", "herd-flood.service"
+EXPOSURE_MAX = 1.5
+UNITS = ["herd@Alpha.service", "herd@Alpha.socket", "herd-udp@Alpha.socket", "herd-flood.service", "herd.target",
+	"herd.slice"]
+
+
+def test_exposure(shared, capsys):
+	"""The figures are in the log of the run."""
+	for unit in (MEMBER, HELPER):
+		text = shared.run("systemd-analyze", "security", "--no-pager", unit).stdout
+		figure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", text).group(1)
+		with capsys.disabled():
+			print("\nexposure of %s: %s" % (unit, figure))
+		assert float(figure) <= EXPOSURE_MAX, text
+
+
+def test_units_are_accepted(shared):
+	done = shared.run("systemd-analyze", "verify", "--man=no", "--recursive-errors=yes", *UNITS)
+	assert done.stdout + done.stderr == "", done
+
+
+@pytest.mark.parametrize("unit", [MEMBER, HELPER])
+def test_no_privileges(shared, unit):
+	pid = shared.main_pid(unit)
+	with open("/proc/%d/status" % pid, encoding="ascii") as file:
+		status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+	uid = int(shared.sh("id -u herd"))
+	assert 0 < uid < 1000	# a system user: logind takes the shared memory of others away
+	assert set(status["Uid"].split()) == {str(uid)}
+	for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+		assert int(status[name], 16) == 0, (name, status[name])
+	assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+PLACES = ["/", "/etc", "/etc/herd", "/usr", "/usr/bin", "/var", "/var/lib", "/var/log", "/var/cache", "/var/tmp", "/home",
+	"/root", "/srv", "/opt", "/boot", "/run", "/run/systemd", "/run/lock", "/tmp", "/dev", "/dev/shm", "/dev/mqueue", "/proc",
+	"/proc/sys/kernel", "/sys", "/sys/fs/cgroup", "/run/herd", "/var/lib/herd"]
+PROGRAMS = ["/bin/sh", "/usr/bin/dpkg", "/usr/bin/systemctl"]
+
+
+def try_places():
+	"""Where a file can be made."""
+	found = []
+	for place in PLACES:
+		path = place.rstrip("/") + "/herd-try"
+		try:
+			os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+		except OSError:
+			continue
+		found.append(place)
+		os.unlink(path)
+	return found
+
+
+def try_programs():
+	"""What can be run."""
+	return [program for program in PROGRAMS if os.access(program, os.X_OK)]
+
+
+def inside(machine, pid, user, function):
+	"""What function() returns where that process lives, as its user and without capabilities: in a child of ours, which
+	needs nothing that is run there."""
+	uid, gid = (int(n) for n in machine.sh("id -u %s; id -g %s" % (user, user)).split())
+	reader, writer = os.pipe()
+	place = os.open("/proc/%d/ns/mnt" % pid, os.O_RDONLY)
+	child = os.fork()
+	if child == 0:
+		try:
+			if machines.libc.setns(place, 0) != 0:
+				raise OSError(ctypes.get_errno(), "setns")
+			os.chdir("/")
+			os.setgroups([])
+			os.setresgid(gid, gid, gid)
+			os.setresuid(uid, uid, uid)
+			os.write(writer, repr((True, function())).encode())
+		except BaseException as error:	# whatever it was, this process must not come back
+			os.write(writer, repr((False, repr(error))).encode())
+		finally:
+			os._exit(0)
+	os.close(writer)
+	os.close(place)
+	with os.fdopen(reader, "rb") as file:
+		good, value = ast.literal_eval(file.read().decode())
+	os.waitpid(child, 0)
+	if not good:
+		raise RuntimeError(value)
+	return value
+
+
+def test_member_writes_table_and_run_only(shared):
+	assert inside(shared, shared.main_pid(MEMBER), "herd", try_places) == ["/dev/shm", "/run/herd"]
+
+
+def test_helper_writes_its_state_as_well(shared):
+	assert inside(shared, shared.main_pid(HELPER), "herd", try_places) == ["/dev/shm", "/run/herd", "/var/lib/herd"]
+
+
+def test_the_trial_can_write(shared):
+	"""That nothing is written above means something: root can, outside the sandbox."""
+	assert {"/", "/etc", "/tmp", "/var/lib", "/run"} <= set(inside(shared, shared.leader, "root", try_places))
+
+
+def test_no_shell(shared):
+	"""The services can run nothing that would help an intruder."""
+	for unit in (MEMBER, HELPER):
+		assert inside(shared, shared.main_pid(unit), "herd", try_programs) == []
+	assert inside(shared, shared.leader, "herd", try_programs) == PROGRAMS
+
+
+def test_unit_socket_is_for_everybody(shared):
+	"""Any user of the host may talk to a member, but herdctl's sockets are for herd and root alone."""
+	mode = os.stat(shared.path("/run/herd/Alpha.sock")).st_mode & 0o777
+	assert mode == 0o666
+	for name in os.listdir(shared.path("/run/herd")):
+		if name.startswith("herd."):
+			assert os.stat(shared.path("/run/herd/" + name)).st_mode & 0o777 == 0o600, name
+	done = shared.run("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "herdctl", "reload",
+		status=None)
+	assert done.returncode != 0, done
+
+
+def test_table_is_private_to_the_user(shared):
+	stat = os.stat(shared.path("/dev/shm/herd"))
+	assert stat.st_mode & 0o777 == 0o600 and stat.st_uid == int(shared.sh("id -u herd"))
+
+
+def test_credential(machine):
+	"""A key in the credential store, readable by root alone, reaches the member and nobody else."""
+	machine.write("/etc/credstore/herd.google-key", "a secret\n", 0o600)
+	machine.systemctl("restart", MEMBER)
+	folder = "/run/credentials/" + MEMBER
+	path = folder + "/google-key"
+
+	def read():
+		with open(path, "rb") as file:
+			return file.read()
+
+	assert inside(machine, machine.main_pid(MEMBER), "herd", read) == b"a secret\n"
+	for user in ("nobody", "herd"):
+		with pytest.raises(RuntimeError, match="PermissionError|FileNotFoundError"):
+			inside(machine, machine.leader if user == "nobody" else machine.main_pid(HELPER), user, read)
+	with open("/proc/%d/environ" % machine.main_pid(MEMBER), "rb") as file:
+		assert b"CREDENTIALS_DIRECTORY=" + folder.encode() in file.read().split(b"\0")
