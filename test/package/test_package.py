@@ -115,25 +115,93 @@ def test_settings_are_the_only_conffile(deb, members):
 	assert [name for name in members if name.startswith("/etc/") and not name.endswith("/")] == ["/etc/herd/herd.conf"]
 
 
-def test_scripts_know_every_kind_of_call(deb, tmp_path):
-	"""Without a running systemd none of them does anything to a service, and none of them fails."""
-	result = run("dpkg-deb", "--control", deb, str(tmp_path))
-	assert result.returncode == 0, result.stdout
-	tools = tmp_path / "bin"
+@pytest.fixture
+def scripts(deb, tmp_path):
+	"""Runs a maintainer script as if systemd ran here, with tools that only write down what they are asked:
+	(status, what was asked, what was said). The herd.target they tell of is `target`; `refuses` is a unit that
+	does not come up."""
+	folder, tools, asked = tmp_path / "scripts", tmp_path / "bin", tmp_path / "asked"
+	assert run("dpkg-deb", "--control", deb, str(folder)).returncode == 0
+	running = tmp_path / "running"
+	running.mkdir()
+	for name in ("postinst", "prerm", "postrm"):
+		text = (folder / name).read_text()
+		assert "/run/systemd/system" in text, name
+		(folder / name).write_text(text.replace("/run/systemd/system", str(running)))
 	tools.mkdir()
 	for name in ("deb-systemd-helper", "deb-systemd-invoke", "systemctl", "systemd-sysusers", "systemd-tmpfiles"):
-		(tools / name).write_text("#!/bin/sh\necho \"$(basename $0) $*\"\n")
-		(tools / name).chmod(0o755)
+		(tools / name).write_text("""#!/bin/sh
+echo "%s $*" >>"%s"
+case "%s $*" in
+"systemctl list-units "*) printf 'herd@Alpha.service loaded active running x\\nherd@Bravo.service loaded active running x\\n' ;;
+"systemctl is-active "*) echo "$TARGET" ;;
+*" $REFUSES") exit 1 ;;
+esac
+""" % (name, asked, name))
+	# Whatever becomes of the scripts, these tests remove nothing of the machine they run on.
+	(tools / "rm").write_text("""#!/bin/sh
+for word; do
+	case $word in -* | "%s"/*) ;; *) echo "would remove $word"; exit 1 ;; esac
+done
+exec /bin/rm "$@"
+""" % tmp_path)
+	(tools / "find").write_text("#!/bin/sh\n")
+	for tool in tools.iterdir():
+		tool.chmod(0o755)
+
+	def call(words, root="", target="active", refuses="nobody"):
+		script, *rest = words.split()
+		asked.write_text("")
+		result = run(str(folder / script), *rest, env=dict(os.environ, PATH="%s:%s" % (tools, os.environ["PATH"]),
+			DPKG_ROOT=root, TARGET=target, REFUSES=refuses))
+		wanted = [line[len("deb-systemd-invoke "):] for line in asked.read_text().splitlines()
+			if line.startswith("deb-systemd-invoke ")]
+		return result.returncode, wanted, result.stdout
+	return call
+
+
+@pytest.mark.parametrize("words", ["postinst configure", "postinst configure 0.0.1-1", "postinst abort-remove",
+	"postinst abort-upgrade 2", "prerm remove", "prerm upgrade 2", "prerm deconfigure in-favour x 1", "postrm remove",
+	"postrm upgrade 2", "postrm purge", "postrm abort-install", "postrm disappear x 1"])
+def test_scripts_leave_services_alone_in_another_root(scripts, tmp_path, words):
 	root = tmp_path / "root"
 	root.mkdir()
-	env = dict(os.environ, PATH="%s:%s" % (tools, os.environ["PATH"]), DPKG_ROOT=str(root))
-	for call in ("postinst configure", "postinst configure 0.0.1-1", "postinst abort-remove", "postinst abort-upgrade 2",
-			"prerm remove", "prerm upgrade 2", "prerm deconfigure in-favour x 1", "postrm remove", "postrm upgrade 2",
-			"postrm purge", "postrm abort-install", "postrm disappear x 1"):
-		script, *words = call.split()
-		result = run(str(tmp_path / script), *words, env=env)
-		assert result.returncode == 0, (call, result.stdout)
-		assert "deb-systemd-invoke" not in result.stdout, (call, result.stdout)
+	assert scripts(words, root=str(root), target="inactive")[:2] == (0, [])
+
+
+def test_purging_another_root_removes_what_is_there(scripts, tmp_path):
+	for name in ("etc/herd/herd.conf.d", "var/lib/herd", "etc/credstore"):
+		(tmp_path / "root" / name).mkdir(parents=True)
+		(tmp_path / "root" / name / "file").write_text("x")
+	assert scripts("postrm purge", root=str(tmp_path / "root"))[0] == 0
+	left = sorted(str(path.relative_to(tmp_path / "root")) for path in (tmp_path / "root").rglob("*") if path.is_file())
+	assert left == ["etc/credstore/file"]
+
+
+def test_removing_forgets_failures(scripts):
+	assert scripts("postrm remove")[1] == ["reset-failed herd@* herd-udp@* herd-flood.service"]
+
+
+@pytest.mark.parametrize("words, target, wanted", [
+	("postinst configure", "inactive", ["start herd.target"]),
+	("postinst configure 0.0.1-1", "active",
+		["try-restart herd-flood.service", "try-restart herd@Alpha.service", "try-restart herd@Bravo.service"]),
+	("postinst abort-upgrade 2", "active", []),
+	("postinst abort-remove", "inactive", ["start herd.target"]),
+	("prerm upgrade 2", "active", []),
+	("prerm remove", "active",
+		["stop herd.target herd@*.socket herd-udp@*.socket herd@*.service herd-flood.service herd.slice"]),
+], ids=repr)
+def test_what_scripts_do_to_services(scripts, words, target, wanted):
+	"""The helper first, then members one by one, restarted and never stopped; all of it stopped at once."""
+	assert scripts(words, target=target)[:2] == (0, wanted)
+
+
+def test_an_upgrade_ends_at_the_first_that_does_not_come_up(scripts):
+	status, wanted, said = scripts("postinst configure 0.0.1-1", refuses="herd@Alpha.service")
+	assert status == 0	# the package is installed all the same
+	assert wanted == ["try-restart herd-flood.service", "try-restart herd@Alpha.service"]
+	assert "herd@Alpha.service did not come up" in said
 
 
 def test_hardened(deb, tmp_path):
