@@ -5,9 +5,10 @@
  * itself, and told to read its settings again.
  *
  * A Unix stream socket, for its own user and root only, in the folder that the
- * setting control-dir names: the name of the shared memory, then
- *	".member." and the member's name	/run/herd/herd.member.Alpha
- *	".flood"				/run/herd/herd.flood
+ * setting control-dir names: the name of the shared memory, then (no name has a
+ * colon in it, so no two programs meet, nor does a member's line socket)
+ *	":member:" and the member's name	/run/herd/herd:member:Alpha
+ *	":flood"				/run/herd/herd:flood
  *
  * The client sends one line, "VERB" or "VERB ARGUMENT", ended by LF. The
  * program does what it says, sends one line of JSON, and closes. Members of
@@ -20,8 +21,8 @@
  * and those that the verb adds. More may come.
  */
 
-#define HERD_CONTROL_MEMBER ".member."
-#define HERD_CONTROL_HELPER ".flood"
+#define HERD_CONTROL_MEMBER ":member:"
+#define HERD_CONTROL_HELPER ":flood"
 
 enum {
 	HERD_CONTROL_REQUEST_MAX = 256,	    /* bytes of a request, its LF included */

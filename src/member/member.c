@@ -205,15 +205,27 @@ member_table_lost(struct member *m)
 	member_follow_table(m);
 }
 
+/* Where clients of this host reach it, "" when nowhere: over TCP rather than a Unix socket, which not
+   everybody has. */
+static void
+member_reach(const struct member *m, char ret[LISTEN_TEXT_MAX])
+{
+	char reach[LISTEN_TEXT_MAX];
+
+	*ret = '\0';
+	for (size_t i = 0; i < m->door_count; i++)
+		if (door_reach(m->doors[i], reach) &&
+		    (!*ret || (strncmp(ret, "unix:", 5) == 0 && strncmp(reach, "unix:", 5) != 0)))
+			memcpy(ret, reach, sizeof(reach));
+}
+
 static int
 member_register(struct member *m)
 {
-	char reach[LISTEN_TEXT_MAX] = "";
+	char reach[LISTEN_TEXT_MAX];
 	int r;
 
-	for (size_t i = 0; i < m->door_count && !reach[0]; i++)
-		if (!door_reach(m->doors[i], reach))
-			reach[0] = '\0';
+	member_reach(m, reach);
 	r = table_register(m->table, TABLE_MEMBER, m->name, reach);
 	if (r == TABLE_E_NAME_TAKEN)
 		log_event(LOG_ERR, MSG_NAME_TAKEN, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),

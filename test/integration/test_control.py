@@ -16,7 +16,7 @@ OK, NO, FAILED, NO_HERD, USAGE, CONFIG = 0, 1, 2, 3, 64, 78
 
 
 def path_of(herd, name=None):
-	return herd.control + herd.shm + (".member." + name if name else ".flood")
+	return herd.control + herd.shm + (":member:" + name if name else ":flood")
 
 
 def ask(path, request, limit=LIMIT):

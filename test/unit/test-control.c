@@ -188,9 +188,9 @@ test_paths(void **state)
 
 	(void)state;
 	assert_int_equal(control_path(path, "/run/herd", "/herd", HERD_CONTROL_MEMBER, "Alpha"), 0);
-	assert_string_equal(path, "/run/herd/herd.member.Alpha");
+	assert_string_equal(path, "/run/herd/herd:member:Alpha");
 	assert_int_equal(control_path(path, "/run/herd", "/herd", HERD_CONTROL_HELPER, NULL), 0);
-	assert_string_equal(path, "/run/herd/herd.flood");
+	assert_string_equal(path, "/run/herd/herd:flood");
 	memset(folder, 'f', sizeof(folder));
 	folder[sizeof(folder) - 12] = '\0'; /* with "/herd.flood" one byte too many */
 	assert_int_equal(control_path(path, folder, "/herd", HERD_CONTROL_HELPER, NULL), 0);
