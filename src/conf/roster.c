@@ -20,8 +20,12 @@
 #include "conf/load.h"
 #include "conf/value.h"
 #include "core/fix.h"
+#include "herd/control.h"
 
-enum { WHY_MAX = 8192 };
+enum {
+	WHY_MAX = 8192,
+	PATH_SIZE = 4096 + 128, /* of a folder, and of what is in it */
+};
 
 /* --- entries ---------------------------------------------------------------------- */
 
@@ -346,6 +350,17 @@ standing_name(const char *path)
 	return (struct text){t.at + front.len, t.len - front.len - back.len};
 }
 
+/* Where running programs are asked and told, see herd/control.h. */
+static bool
+is_control_path(const struct conf *conf, const char *path)
+{
+	char member[PATH_SIZE], helper[PATH_SIZE];
+	int len = snprintf(member, sizeof(member), "%s%s" HERD_CONTROL_MEMBER, conf->control_dir, conf->shm);
+
+	snprintf(helper, sizeof(helper), "%s%s" HERD_CONTROL_HELPER, conf->control_dir, conf->shm);
+	return strncmp(path, member, (size_t)len) == 0 || strcmp(path, helper) == 0;
+}
+
 static void
 check_path(struct want *w, const struct claims *c, const char *path)
 {
@@ -361,6 +376,8 @@ check_path(struct want *w, const struct claims *c, const char *path)
 	else if (standing.len > 0 && !text_equal(standing, text_of(w->entry->name)) &&
 		 fix_server_valid(standing))
 		refuse(w, "'%s' is the socket of herd@%.*s.socket", path, (int)standing.len, standing.at);
+	else if (is_control_path(&w->entry->conf, path))
+		refuse(w, "'%s' is where herdctl asks a program of the herd", path);
 	else if (theirs)
 		refuse(w, "'%s' is taken by member '%s' (%s)", path, theirs->owner->name,
 		       conf_origin(&theirs->owner->conf, CONF_ID_unix_paths));

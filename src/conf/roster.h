@@ -31,7 +31,8 @@ struct conf_roster {
  * for all members or for none; what is wrong with one of them is in its entry. A member is left out when
  *   - where clients reach it is not known, because that setting or its own file cannot be read;
  *   - a member before it has one of its addresses or paths, or itself has it twice;
- *   - it has an address or a path that a unit cannot hold: port 0, a relative path, a socket of another.
+ *   - it has an address or a path that a unit cannot hold: port 0, a relative path, a socket of another or of
+ *     herdctl's.
  * Nobody keeps an address from a member by being left out. -ENOMEM.
  */
 int conf_roster_load(struct conf_roster *ret, const struct conf_source *source);

@@ -216,6 +216,13 @@ test_what_no_unit_can_have(void **state)
 	check_alone("unix=/run/herd/A.sock", NULL); /* its own */
 	check_alone("unix=/run/herd/.sock, /run/herd/x/B.sock, /run/herd/B.sock2, /a%n\"'b, /.a, /a., /..a",
 		    NULL);
+	check_alone(
+		"unix=/run/herd/herd:member:B",
+		"x:2: setting 'unix': '/run/herd/herd:member:B' is where herdctl asks a program of the herd");
+	check_alone(
+		"unix=/run/herd/herd:flood",
+		"x:2: setting 'unix': '/run/herd/herd:flood' is where herdctl asks a program of the herd");
+	check_alone("unix=/run/herd/herd:floods, /run/herd/cows:member:A, /run/herd:flood", NULL);
 	for (size_t i = 0; i < ELEMENTS(paths); i++) {
 		char setting[64], why[256];
 
