@@ -160,13 +160,14 @@ add(struct draft *d, const char *front, const char *back, char *text, const char
 }
 
 static int
-add_file(struct draft *d, const char *front, const char *back, const struct buffer *out)
+add_file(struct draft *d, const char *front, const char *back, struct buffer *out)
 {
-	char *text = strndup(out->bytes, out->len);
-	int r = text ? add(d, front, back, text, NULL) : -ENOMEM;
+	int r = buffer_append(out, (struct text){"", 1}); /* its NUL */
 
-	if (r < 0)
-		free(text);
+	if (r == 0)
+		r = add(d, front, back, out->bytes, NULL);
+	if (r == 0)
+		*out = (struct buffer){0}; /* which is the item's now */
 	return r;
 }
 

@@ -393,7 +393,6 @@ def push(client):
 		return sent
 
 
-@pytest.mark.skipif("harness.SANITIZED")
 def test_memory_max_is_more_than_clients_can_take(herd, generator, tmp_path):
 	"""What each connection may cost at most, by the formula and as measured."""
 	allowed = (memory_max(generator, 1100) - memory_max(generator, 100)) / 1000
@@ -414,8 +413,8 @@ def test_memory_max_is_more_than_clients_can_take(herd, generator, tmp_path):
 		until(full, "the member reads no more")
 		used = alpha.rss_kb() * 1024 - before
 		assert used / CONNECTIONS > 64 * 1024, "the clients did not fill what they may"
-		assert used / CONNECTIONS < allowed
-		assert before < 64 << 20
+		assert harness.SANITIZED or used / CONNECTIONS < allowed
+		assert harness.SANITIZED or before < 64 << 20
 	finally:
 		for client in clients:
 			client.close()

@@ -27,6 +27,8 @@ make(struct conf_roster *roster, struct plan *plan, const char *text)
 	struct text bytes = text_of(text);
 	const struct conf_source source = {.file = "/etc/herd/herd.conf", .bytes = &bytes};
 
+	plan_done(plan); /* of an earlier one */
+	conf_roster_done(roster);
 	assert_int_equal(conf_roster_load(roster, &source), 0);
 	assert_int_equal(plan_make(plan, roster), 0);
 }
@@ -191,12 +193,8 @@ test_limits(void **state)
 		assert_int_equal(number_in(&plan, path, "\nMemoryMax="), expected);
 		assert_int_equal(number_in(&plan, path, "\nLimitNOFILE="), 0);
 	}
-	plan_done(&plan);
-	conf_roster_done(&roster);
 	make(&roster, &plan, "[herd]\nconnections-max = 100000\n[member A]\n[member B]\n[member C]\n");
 	assert_int_equal(number_in(&plan, "herd@B.service.d/50-herd.conf", "\nLimitNOFILE="), 604096);
-	plan_done(&plan);
-	conf_roster_done(&roster);
 	make(&roster, &plan,
 	     "[herd]\nconnections-max = 1000000\nunsent-max = 1G\nline-max = 1M\n[member A]\n");
 	assert_int_equal(number_in(&plan, "herd@A.service.d/50-herd.conf", "\nLimitNOFILE="), 1 << 20);
