@@ -1,7 +1,7 @@
 /*
  * Listen: what a socket must have before clients come. Nagle's delay is
- * switched off on the listening socket, because accepted ones inherit it and
- * so no connection pays a system call for it.
+ * switched off, and keepalive on, on the listening socket: accepted ones
+ * inherit both and so no connection pays a system call for them.
  */
 #include "net/listen.h"
 
@@ -60,6 +60,17 @@ set_option(int fd, int level, int option)
 	return setsockopt(fd, level, option, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
+/* Keepalive finds out who vanished without a word. Once in two hours, as the kernel has it: oftener would wake
+   phones. There is no TCP_USER_TIMEOUT: for replies that nobody takes there is send-timeout, and what the
+   kernel has taken it gives up by itself within a quarter of an hour. */
+static int
+set_tcp_options(int fd)
+{
+	int r = set_option(fd, IPPROTO_TCP, TCP_NODELAY);
+
+	return r == 0 ? set_option(fd, SOL_SOCKET, SO_KEEPALIVE) : r;
+}
+
 static int
 inet_socket(const struct address *address, int type)
 {
@@ -92,7 +103,7 @@ listen_tcp(struct listen_socket *ret, const struct address *address)
 	l.fd = inet_socket(address, SOCK_STREAM);
 	if (l.fd < 0)
 		return l.fd;
-	r = set_option(l.fd, IPPROTO_TCP, TCP_NODELAY);
+	r = set_tcp_options(l.fd);
 	if (r == 0 && listen(l.fd, LISTEN_BACKLOG) < 0)
 		r = -errno;
 	if (r < 0) {
@@ -219,7 +230,7 @@ listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count
 	if (r < 0 || fcntl(l.fd, F_SETFL, r | O_NONBLOCK) < 0)
 		return -errno;
 	if (l.kind == LISTEN_STREAM) /* fails on a Unix socket, which knows no Nagle */
-		(void)set_option(l.fd, IPPROTO_TCP, TCP_NODELAY);
+		(void)set_tcp_options(l.fd);
 	socket_name(&l, l.kind == LISTEN_STREAM ? "tcp" : "udp");
 	*ret = l;
 	return 0;

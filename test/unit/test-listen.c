@@ -1,15 +1,19 @@
 /*
- * Unix sockets of our own: which file at the path may be replaced, and which
- * one is removed at the end.
+ * Sockets of our own: what connections inherit; which file at a path may be
+ * replaced, and which one is removed at the end.
  */
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "net/listen.h"
@@ -142,6 +146,54 @@ test_only_our_own_file_is_removed(void **state)
 	assert_int_equal(file_at(f->path), 0);
 }
 
+/* A client of that socket; closes both. */
+static void
+check_inherited(struct listen_socket *l)
+{
+	struct sockaddr_storage where;
+	socklen_t len = sizeof(where), size = sizeof(int);
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+	int accepted, nodelay = 0, keepalive = 0;
+
+	assert_int_equal(getsockname(l->fd, (struct sockaddr *)&where, &len), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&where, len), 0);
+	accepted = accept(l->fd, NULL, NULL);
+	assert_true(accepted >= 0);
+	assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &nodelay, &size), 0);
+	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &keepalive, &size), 0);
+	assert_true(nodelay && keepalive);
+	close(accepted);
+	close(client);
+	listen_done(l);
+}
+
+/* Those that connect have what the listening socket was given, also one that was handed over. */
+static void
+test_options_are_inherited(void **state)
+{
+	const struct sockaddr_in loopback = {.sin_family = AF_INET,
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct listen_socket l;
+	struct address address;
+	int fd;
+
+	(void)state;
+	assert_int_equal(address_parse(TEXT("127.0.0.1:0"), &address), 0);
+	assert_int_equal(listen_tcp(&l, &address), 0);
+	check_inherited(&l);
+
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&loopback, sizeof(loopback)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	if (fd != SD_LISTEN_FDS_START) { /* which nobody here has */
+		assert_int_equal(fcntl(SD_LISTEN_FDS_START, F_GETFD), -1);
+		assert_int_equal(dup2(fd, SD_LISTEN_FDS_START), SD_LISTEN_FDS_START);
+		close(fd);
+	}
+	assert_int_equal(listen_adopt(&l, 0, NULL, 1), 0);
+	check_inherited(&l);
+}
+
 int
 main(void)
 {
@@ -150,6 +202,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_socket_in_use_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_file_is_left_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_paths_that_cannot_be, setup, teardown),
+		cmocka_unit_test(test_options_are_inherited),
 		cmocka_unit_test_setup_teardown(test_only_our_own_file_is_removed, setup, teardown),
 	};
 
