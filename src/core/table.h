@@ -40,7 +40,7 @@ enum table_role {
 	X(connections, "open connections")                      \
 	X(accepted, "connections opened since the start")       \
 	X(refused, "connections refused")                       \
-	X(dropped, "connections dropped for a fault")           \
+	X(dropped, "connections dropped: idle, slow, broken")   \
 	X(iamat, "IAMAT commands")                              \
 	X(whatsat, "WHATSAT commands")                          \
 	X(invalid, "invalid commands")                          \

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "herd/events.h"
+#include "member/crowd.h"
 #include "member/datagram.h"
 #include "member/session.h"
 
@@ -23,6 +24,8 @@ enum {
 	DOOR_ACCEPTS = 32,	 /* per wake-up, so that open connections get their turn */
 	DOOR_PAUSE_MS = 100,
 };
+
+static const struct timeval pause_time = {.tv_usec = DOOR_PAUSE_MS * 1000};
 
 struct door {
 	uint32_t magic;
@@ -46,9 +49,8 @@ static void
 door_pause(struct door *door, int error)
 {
 	static struct log_limit limit = LOG_LIMIT("pauses in accepting", 1, 10);
-	const struct timeval wait = {.tv_usec = DOOR_PAUSE_MS * 1000};
 
-	if (event_add(door->pause, &wait) == 0)
+	if (event_add(door->pause, &pause_time) == 0)
 		event_del(door->readable);
 	if (log_limit_allow(&limit, clock_monotonic_ns()))
 		log_event(LOG_WARNING, MSG_CONNECTION_REFUSED, LOG_FIELDS("HERD_REASON=%s", strerror(error)),
@@ -62,11 +64,13 @@ door_on_pause_over(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(door->readable, NULL);
+	/* Without memory for either of them the door would stay closed: the timer needs none, it had its place. */
+	if (event_add(door->readable, NULL) < 0)
+		event_add(door->pause, &pause_time);
 }
 
 static void
-door_refuse(struct door *door, int fd)
+door_refuse(struct door *door, int fd, const char *setting, uint32_t most)
 {
 	static struct log_limit limit = LOG_LIMIT("connections refused", 5, 10);
 	struct member *m = door->member;
@@ -75,10 +79,10 @@ door_refuse(struct door *door, int fd)
 	member_count(m, TABLE_COUNTER_refused, 1);
 	if (log_enabled(LOG_INFO) && log_limit_allow(&limit, m->now_ns))
 		log_event(LOG_INFO, MSG_CONNECTION_REFUSED,
-			  LOG_FIELDS("HERD_CLIENT=%s", session_peer(fd, peer), "HERD_CONNECTIONS=%u",
-				     m->session_count),
-			  "Refused %s on %s: connections-max = %u are open", session_peer(fd, peer),
-			  door->socket.text, m->conf.connections_max);
+			  LOG_FIELDS("HERD_REASON=%s", setting, "HERD_CLIENT=%s", session_peer(fd, peer),
+				     "HERD_CONNECTIONS=%u", m->session_count),
+			  "Refused %s on %s: %s = %u are open", session_peer(fd, peer), door->socket.text,
+			  setting, most);
 	close(fd);
 }
 
@@ -101,31 +105,68 @@ accept_may_go_on(int error)
 	return error == ECONNABORTED || error == EINTR || error == EPROTO || error == EPERM;
 }
 
+/* A client has come. */
+static void
+door_take(struct door *door, int client, const struct sockaddr *peer)
+{
+	struct member *m = door->member;
+	struct crowd_address *address;
+	int r;
+
+	if (m->session_count >= m->conf.connections_max) {
+		door_refuse(door, client, "connections-max", m->conf.connections_max);
+		return;
+	}
+	r = crowd_enter(m->crowd, peer, m->conf.connections_per_address, &address);
+	if (r == CROWD_E_FULL) {
+		door_refuse(door, client, "connections-per-address", m->conf.connections_per_address);
+		return;
+	}
+	if (r < 0)
+		close(client);
+	else
+		r = session_new(m, client, address);
+	if (r < 0)
+		member_count(m, TABLE_COUNTER_refused, 1);
+	else
+		log_opened(door, client);
+}
+
+/* The next client that waits; negative errno. The last descriptors are not for clients: -EMFILE as well. */
+static int
+door_accept(struct door *door, struct sockaddr_storage *ret_peer)
+{
+	const struct member *m = door->member;
+	socklen_t len = sizeof(*ret_peer);
+	int client;
+
+	if (m->session_count >= m->session_room)
+		return -EMFILE;
+	client = accept4(door->socket.fd, (struct sockaddr *)ret_peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	return client < 0 ? -errno : client;
+}
+
 static void
 door_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct door *door = door_check(arg);
-	struct member *m = door->member;
 
+	(void)fd;
 	(void)what;
 	for (int i = 0; i < DOOR_ACCEPTS; i++) {
-		int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+		int client = door_accept(door, &peer);
 
-		if (client < 0 && accept_may_go_on(errno))
+		if (client < 0 && accept_may_go_on(-client))
 			continue;
 		if (client < 0) {
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				door_pause(door, errno);
+			if (client != -EAGAIN && client != -EWOULDBLOCK)
+				door_pause(door, -client);
 			break;
 		}
-		if (m->session_count >= m->conf.connections_max)
-			door_refuse(door, client);
-		else if (session_new(m, client) == 0)
-			log_opened(door, client);
-		else
-			member_count(m, TABLE_COUNTER_refused, 1);
+		door_take(door, client, (struct sockaddr *)&peer);
 	}
-	member_publish_counts(m);
+	member_publish_counts(door->member);
 }
 
 static void

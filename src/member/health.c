@@ -170,6 +170,11 @@ health_describe(struct member *m, struct report *ret)
 	if (m->session_count >= m->conf.connections_max)
 		report_degraded(&r, "connections-max = %" PRIu32 " are open: new clients are refused",
 				m->conf.connections_max);
+	else if (m->session_count >= m->session_room)
+		report_degraded(&r,
+				"%" PRIu32
+				" clients are all the descriptors allow (LimitNOFILE=): new clients wait",
+				m->session_room);
 	describe_sockets(m, &r);
 	describe_settings(m, &r);
 	*ret = r;

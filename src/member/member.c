@@ -18,14 +18,16 @@
 #include "base/log.h"
 #include "herd/events.h"
 #include "member/answer.h"
+#include "member/crowd.h"
 #include "member/door.h"
 #include "member/session.h"
 #include "places/embedded.h"
 
 enum {
-	TICK_MS = 250,	  /* deadlines */
-	RETRY_MS = 5,	  /* fixes that wait for a place in the table */
-	FOLLOW_MS = 1000, /* is the table's name still ours? */
+	TICK_MS = 250,		    /* deadlines */
+	TICK_LATE_MS = 2 * TICK_MS, /* later than that, and this process was stopped */
+	RETRY_MS = 5,		    /* fixes that wait for a place in the table */
+	FOLLOW_MS = 1000,	    /* is the table's name still ours? */
 	DATAGRAM_ROOM = 65536,
 	DESCRIPTORS_ELSE = 256, /* for all that is no connection */
 };
@@ -79,6 +81,35 @@ member_make_room(struct member *m)
 	return 0;
 }
 
+/* Descriptors this process may have, at most `wanted`; a login shell allows 1,024 at first. */
+static rlim_t
+raise_descriptors(rlim_t wanted)
+{
+	struct rlimit limit, raised;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+		return wanted;
+	raised = limit;
+	raised.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+	return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
+}
+
+/* One connection needs one. The rest is for reading settings, files and the table again: where there are too
+   few for all, clients wait, and what an operator asks for still works. */
+static void
+member_allow_descriptors(struct member *m)
+{
+	rlim_t wanted = (rlim_t)m->conf.connections_max + DESCRIPTORS_ELSE;
+	rlim_t allowed = raise_descriptors(wanted);
+	rlim_t rest = allowed / 4 < DESCRIPTORS_ELSE ? allowed / 4 : DESCRIPTORS_ELSE;
+
+	m->session_room = (uint32_t)(allowed - rest);
+	if (allowed < wanted)
+		log_notice("Only %llu descriptors are allowed: of connections-max = %u there will be %u, "
+			   "further clients will wait",
+			   (unsigned long long)allowed, m->conf.connections_max, m->session_room);
+}
+
 static void
 member_apply(struct member *m)
 {
@@ -110,6 +141,8 @@ member_take_settings(struct member *m, struct json_object *reply)
 	memcpy(m->health.needs_restart, changes.needs_restart, sizeof(m->health.needs_restart));
 	if (member_make_room(m) < 0)
 		log_error("No memory for a longer line-max or work-max; the old ones stay");
+	if (changes.changed[CONF_ID_connections_max])
+		member_allow_descriptors(m);
 	member_apply(m);
 	for (enum conf_id id = 0; reply && id < CONF_ID_COUNT; id++) {
 		if (changes.changed[id])
@@ -393,24 +426,18 @@ member_open_doors(struct member *m)
 	return r;
 }
 
-/* A login shell allows 1,024 descriptors; one connection needs one. */
-static void
-member_allow_descriptors(const struct member *m)
-{
-	rlim_t wanted = (rlim_t)m->conf.connections_max + DESCRIPTORS_ELSE;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-		return;
-	limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < wanted)
-		log_notice(
-			"Only %llu descriptors are allowed: connections-max = %u cannot be reached, further "
-			"clients will wait",
-			(unsigned long long)limit.rlim_cur, m->conf.connections_max);
-}
-
 /* --- time ------------------------------------------------------------------------------ */
+
+/* A process that was stopped has not read what its clients sent meanwhile: their deadlines were stopped, too. */
+static void
+member_pass_time(struct member *m)
+{
+	int64_t now_ns = clock_monotonic_ns();
+	int64_t passed_ns = now_ns - m->ticked_ns;
+
+	m->now_ns += passed_ns < TICK_LATE_MS * CLOCK_MSEC_NS ? passed_ns : TICK_MS * CLOCK_MSEC_NS;
+	m->ticked_ns = now_ns;
+}
 
 static void
 member_on_tick(void *arg)
@@ -418,12 +445,12 @@ member_on_tick(void *arg)
 	struct member *m = arg;
 	struct session *s, *next;
 
-	m->now_ns = clock_monotonic_ns();
+	member_pass_time(m);
 	for (s = TAILQ_FIRST(&m->sessions); s; s = next) {
 		next = TAILQ_NEXT(s, in_member);
 		session_check_deadlines(s);
 	}
-	if (m->now_ns - m->followed_ns >= FOLLOW_MS * CLOCK_MSEC_NS)
+	if (m->ticked_ns - m->followed_ns >= FOLLOW_MS * CLOCK_MSEC_NS)
 		member_follow_table(m);
 	member_publish_counts(m);
 	health_tick(m);
@@ -496,6 +523,9 @@ member_set_up(struct member *m)
 	r = member_make_room(m);
 	if (r < 0)
 		return log_error_r(r, "Cannot make buffers");
+	r = crowd_new(&m->crowd);
+	if (r < 0)
+		return log_error_r(r, "Cannot count connections");
 	r = member_start_timers(m);
 	if (r < 0)
 		return r;
@@ -531,7 +561,7 @@ member_new(struct member **ret, const struct options *options, struct conf *conf
 	m->name = name;
 	m->server = text_of(name);
 	m->health.notify = notify;
-	m->now_ns = clock_monotonic_ns();
+	m->now_ns = m->ticked_ns = clock_monotonic_ns();
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->sending);
 	TAILQ_INIT(&m->waiting_store);
@@ -550,6 +580,7 @@ member_free(struct member *m)
 		return NULL;
 	while (!TAILQ_EMPTY(&m->sessions))
 		session_free(TAILQ_FIRST(&m->sessions));
+	crowd_free(m->crowd);
 	while (m->door_count > 0)
 		door_free(m->doors[--m->door_count]);
 	control_free(m->control);

@@ -16,6 +16,7 @@
 #include "net/loop.h"
 #include "places/source.h"
 
+struct crowd;
 struct session;
 struct door;
 struct reply;
@@ -54,6 +55,8 @@ struct member {
 	size_t door_count;
 	struct session_list sessions; /* owned */
 	uint32_t session_count;
+	uint32_t session_room;		 /* sessions there are descriptors for */
+	struct crowd *crowd;		 /* owned; where the sessions come from */
 	struct reply_list waiting_store; /* fixes that a stopped process keeps out of the table */
 	struct reply *spare_reply;	 /* owned; NULL or unused */
 
@@ -67,7 +70,8 @@ struct member {
 	struct session_list sending;   /* those sessions */
 	uint32_t turns;		       /* that connections had in this turn of the loop */
 
-	int64_t now_ns;			    /* monotonic, of the last tick */
+	int64_t now_ns; /* the clients' clock: monotonic, of the last tick, less what this process was stopped */
+	int64_t ticked_ns;		    /* monotonic, of the last tick */
 	int64_t followed_ns;		    /* when the table's name was last followed */
 	int64_t count[TABLE_COUNTER_COUNT]; /* since they were last handed to the table */
 	uint64_t updates;		    /* IAMAT commands since the start */

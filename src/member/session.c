@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "herd/events.h"
+#include "member/crowd.h"
 
 enum {
 	SESSION_MAGIC = 0x73657373, /* "sess" */
@@ -62,6 +63,7 @@ session_free(struct session *s)
 	TAILQ_REMOVE(&m->sessions, s, in_member);
 	m->session_count--;
 	member_count(m, TABLE_COUNTER_connections, -1);
+	crowd_leave(m->crowd, s->address);
 	s->magic = 0;
 	free(s);
 }
@@ -495,6 +497,7 @@ session_read(struct session *s)
 	if (n < 0)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : -errno;
 	s->ended = n == 0;
+	s->heard_ns = m->now_ns;
 	if (kept > 0)
 		memcpy(m->input, s->in.bytes, kept);
 	return session_turn(s, (struct text){m->input, kept + (size_t)n});
@@ -594,6 +597,17 @@ session_send_all(struct member *m)
 	m->turn.len = 0;
 }
 
+/* Nothing is owed to it, and nothing came or went for idle-timeout. A piece of a line does not count. */
+static bool
+session_is_idle(const struct session *s)
+{
+	const struct member *m = s->member;
+	int64_t timeout_ns = m->conf.idle_timeout_ns;
+
+	return timeout_ns > 0 && m->now_ns - s->heard_ns >= timeout_ns &&
+	       m->now_ns - s->sent_ns >= timeout_ns && s->out.len == 0 && !s->more && TAILQ_EMPTY(&s->queue);
+}
+
 void
 session_check_deadlines(struct session *s)
 {
@@ -606,21 +620,26 @@ session_check_deadlines(struct session *s)
 		session_drop(s, "its replies were not read in time");
 	else if (s->line_since_ns && m->now_ns - s->line_since_ns >= m->conf.line_timeout_ns)
 		session_drop(s, "a line was not finished in time");
+	else if (session_is_idle(s))
+		session_drop(s, "it sent nothing for idle-timeout");
 }
 
 /* --- the beginning -------------------------------------------------------------------- */
 
 int
-session_new(struct member *m, int fd)
+session_new(struct member *m, int fd, struct crowd_address *address)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s) {
 		close(fd);
+		crowd_leave(m->crowd, address);
 		return -ENOMEM;
 	}
 	s->magic = SESSION_MAGIC;
 	s->member = m;
+	s->address = address;
+	s->heard_ns = m->now_ns;
 	s->in.max = m->input_size;
 	s->out.max = SIZE_MAX / 2; /* session_is_full() stops it long before */
 	TAILQ_INIT(&s->queue);

@@ -12,6 +12,7 @@
 struct session {
 	uint32_t magic;
 	struct member *member;
+	struct crowd_address *address; /* counted there; NULL: nowhere */
 	TAILQ_ENTRY(session) in_member, in_turn;
 	struct event readable, writable;
 	bool reading, writing;	 /* whether each of them is added */
@@ -27,12 +28,14 @@ struct session {
 	struct reply_list queue; /* in command order, from the first one that waits on */
 	struct reply *store; /* the one in the queue that waits for the table; commands behind it wait too */
 	int64_t line_since_ns; /* the line at the front of `in` is unfinished since then; 0: none is */
+	int64_t heard_ns;      /* when bytes last came */
 	int64_t sent_ns; /* when `out` last moved, or `more` began to wait until the socket takes bytes */
 	int in_kernel;	 /* bytes of replies the kernel held when that was last looked at */
 };
 
-/* Takes over a connected, non-blocking descriptor, and closes it on failure. -ENOMEM. */
-int session_new(struct member *m, int fd);
+/* Takes over a connected, non-blocking descriptor and the address it counts at (may be NULL), on failure
+   too. -ENOMEM. */
+int session_new(struct member *m, int fd, struct crowd_address *address);
 
 /* Who is at the other end, for the log: "127.0.0.1:43914", "unix", "?". */
 const char *session_peer(int fd, char out[ADDRESS_TEXT_MAX]);

@@ -138,6 +138,11 @@ class Process:
 			fields = file.read().rsplit(")", 1)[1].split()
 		return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+	def run_s(self):
+		"""The same, exactly."""
+		with open("/proc/%d/schedstat" % self.pid, encoding="ascii") as file:
+			return int(file.read().split()[0]) / 1e9
+
 	def rss_kb(self):
 		"""What it holds for itself: the shared table does not count."""
 		with open("/proc/%d/status" % self.pid, encoding="ascii") as file:
@@ -320,12 +325,14 @@ class Closed(Exception):
 class Client:
 	"""A client of the line protocol over TCP or a unix stream socket."""
 
-	def __init__(self, where, limit=LIMIT, receive_buffer=None):
+	def __init__(self, where, limit=LIMIT, receive_buffer=None, source=None):
 		family = socket.AF_UNIX if isinstance(where, str) else socket.AF_INET6 if ":" in where[0] else socket.AF_INET
 		self.socket = socket.socket(family, socket.SOCK_STREAM)
 		self.socket.settimeout(limit)
 		if receive_buffer:
 			self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+		if source:
+			self.socket.bind((source, 0))	# which of this host's addresses it comes from
 		self.socket.connect(where)
 		if family != socket.AF_UNIX:
 			self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "../notify-help.h"
+#include "member-help.h"
 #include "member/answer.h"
 #include "member/door.h"
 
@@ -36,14 +37,8 @@ setup(void **state)
 	assert_non_null(f);
 	snprintf(f->shm, sizeof(f->shm), "/herd-test-health-%d", (int)getpid());
 	table = (struct table_options){.name = f->shm, .clients = 64, .long_clients = 64};
-	f->m.magic = MEMBER_MAGIC;
-	f->m.name = "Alpha";
-	f->m.server = TEXT("Alpha");
+	help_member_new(&f->m);
 	f->m.conf.shm = f->shm;
-	f->m.conf.connections_max = 100;
-	TAILQ_INIT(&f->m.sessions);
-	TAILQ_INIT(&f->m.waiting_store);
-	assert_int_equal(loop_new(&f->m.loop), 0);
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
 	assert_int_equal(table_open(&f->helper, &table), 0);
@@ -61,9 +56,8 @@ teardown(void **state)
 	loop_timer_free(f->timer);
 	notify_free(f->notify);
 	table_free(f->helper);
-	table_free(f->m.table);
+	help_member_done(&f->m);
 	table_unlink(f->shm);
-	loop_free(f->m.loop);
 	free(f);
 	return 0;
 }
@@ -155,15 +149,20 @@ test_other_troubles(void **state)
 
 	helper_comes(f);
 	snprintf(f->m.health.places, sizeof(f->m.health.places), "cannot read x");
-	f->m.session_count = 100;
+	f->m.session_count = 1000;
 	TAILQ_INSERT_TAIL(&f->m.waiting_store, &f->waiting, waiting);
 	f->m.health.needs_restart[CONF_ID_table_clients] = true;
 	f->m.health.needs_restart[CONF_ID_shm] = true;
-	assert_string_equal(line_of(f),
-			    "100 clients connected, 0 fixes held, 0 updates/s. "
-			    "Degraded: replies wait: a stopped process holds a part of the table; "
-			    "places: cannot read x; connections-max = 100 are open: new clients are refused. "
-			    "Note: takes effect with a restart: shm, table-clients");
+	assert_string_equal(
+		line_of(f),
+		"1000 clients connected, 0 fixes held, 0 updates/s. "
+		"Degraded: replies wait: a stopped process holds a part of the table; "
+		"places: cannot read x; connections-max = 1000 are open: new clients are refused. "
+		"Note: takes effect with a restart: shm, table-clients");
+	f->m.conf.connections_max = 2000;
+	f->m.session_room = 1000;
+	assert_non_null(strstr(line_of(f), "; 1000 clients are all the descriptors allow (LimitNOFILE=): "
+					   "new clients wait. "));
 }
 
 /* --- sockets --------------------------------------------------------------------------- */

@@ -21,8 +21,8 @@
 
 #include "core/registry.h"
 #include "core/table-private.h"
+#include "member-help.h"
 #include "member/datagram.h"
-#include "member/session.h"
 
 enum { SLOW_MAX = 256, BIG_ANSWER = 8192 };
 
@@ -127,15 +127,6 @@ struct fixture {
 	int client; /* the other end of the session */
 };
 
-/* Tests call answer_retry_stores() themselves. */
-static void
-on_retry(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	(void)arg;
-}
-
 static int
 setup(void **state)
 {
@@ -147,31 +138,13 @@ setup(void **state)
 	assert_non_null(f);
 	snprintf(f->shm, sizeof(f->shm), "/herd-test-session-%d", (int)getpid());
 	table = (struct table_options){.name = f->shm, .clients = 64, .long_clients = 64};
-	f->m.magic = MEMBER_MAGIC;
-	f->m.name = "Alpha";
-	f->m.server = TEXT("Alpha");
-	f->m.conf.line_max = 4096;
-	f->m.conf.work_max = 16384;
-	f->m.conf.unsent_max = 65536;
-	f->m.conf.lookups_max = 8;
-	f->m.conf.send_timeout_ns = f->m.conf.line_timeout_ns = CLOCK_SECOND_NS;
-	f->m.input_size = 65536;
-	f->m.input = malloc(f->m.input_size);
-	f->m.output.max = MEMBER_OUTPUT_FULL + MEMBER_ANSWER_MAX;
-	f->m.now_ns = 1;
-	TAILQ_INIT(&f->m.sessions);
-	TAILQ_INIT(&f->m.sending);
-	f->m.turn.max = MEMBER_TURN_MAX;
-	TAILQ_INIT(&f->m.waiting_store);
-	assert_int_equal(loop_new(&f->m.loop), 0);
-	f->m.retry = evtimer_new(loop_base(f->m.loop), on_retry, NULL);
-	assert_non_null(f->m.retry);
+	help_member_new(&f->m);
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
 	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &options), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
 	f->client = pair[0];
-	assert_int_equal(session_new(&f->m, pair[1]), 0);
+	assert_int_equal(session_new(&f->m, pair[1], NULL), 0);
 	*state = f;
 	return 0;
 }
@@ -181,19 +154,10 @@ teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	while (!TAILQ_EMPTY(&f->m.sessions))
-		session_free(TAILQ_FIRST(&f->m.sessions));
+	help_member_done(&f->m);
 	if (f->client >= 0)
 		close(f->client);
-	source_free(f->m.source);
-	table_free(f->m.table);
 	table_unlink(f->shm);
-	event_free(f->m.retry);
-	loop_free(f->m.loop);
-	free(f->m.spare_reply);
-	buffer_done(&f->m.output);
-	buffer_done(&f->m.turn);
-	free(f->m.input);
 	free(f);
 	return 0;
 }
@@ -468,6 +432,44 @@ test_client_goes_while_its_fix_waits(void **state)
 	answer_retry_stores(&f->m);
 }
 
+/* Silence is allowed for idle-timeout, counted from the last bytes either way; a piece of a line is silence, too. */
+static void
+test_idle(void **state)
+{
+	struct fixture *f = *state;
+	const int64_t most = 10 * CLOCK_SECOND_NS, least = most / 10;
+
+	f->m.conf.line_timeout_ns = 100 * most;
+	f->m.now_ns += 100 * most; /* never: 0 */
+	session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+	assert_false(TAILQ_EMPTY(&f->m.sessions));
+
+	f->m.conf.idle_timeout_ns = most;
+	say(f, "foo\n");
+	for (int i = 0; i < 3; i++) {
+		f->m.now_ns += most - 1;
+		session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+		assert_false(TAILQ_EMPTY(&f->m.sessions));
+		say(f, i == 0 ? ME : "x");
+	}
+	say(f, "\n");
+	f->m.now_ns += least;
+	say(f, "WHATSAT me 1 1\n"); /* a lookup that takes longer than that */
+	f->m.now_ns += 2 * most;
+	session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+	assert_false(TAILQ_EMPTY(&f->m.sessions));
+	slow_answer(0);
+	turn(f);
+	f->m.now_ns += most - 1; /* the client has just been answered */
+	session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+	assert_false(TAILQ_EMPTY(&f->m.sessions));
+	assert_non_null(strstr(heard(f), "{\"n\":0}"));
+	assert_int_equal(f->m.count[TABLE_COUNTER_dropped], 0);
+	f->m.now_ns += 1;
+	session_check_deadlines(TAILQ_FIRST(&f->m.sessions));
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
 /* The kernel took all replies so far and takes no more: whoever reads none of them is dropped also then. */
 static void
 test_rest_of_a_turn_has_a_deadline(void **state)
@@ -557,6 +559,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_skipping_while_waiting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest_of_a_turn_has_a_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_of_datagrams_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
