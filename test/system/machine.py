@@ -172,7 +172,7 @@ class Machine:
 		mount = "mount -t overlay overlay -o \"$1\" \"$2\" && " if self.overlay else ""
 		# Debian's own init; no registration, since this machine's process 1 may not be systemd.
 		script = mount + "exec systemd-nspawn --quiet --boot --register=no --keep-unit --private-network " \
-			"--link-journal=no --resolv-conf=off --timezone=off --console=read-only --machine=\"$3\" --directory=\"$2\""
+			"--rlimit=NOFILE=524288 --link-journal=no --resolv-conf=off --timezone=off --console=read-only --machine=\"$3\" --directory=\"$2\""
 		self.groups = Groups(self.name)
 		parent = os.getpid()
 

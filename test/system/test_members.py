@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import socket
 
 import pytest
@@ -37,6 +38,23 @@ def test_five_members(machine):
 	until(lambda: active_members(machine) == NAMES, "all five are back")
 	with machine.client(doors[7]) as client:
 		assert client.iamat(b"kiwi", LOCATION).server == b"Charlie"
+
+
+def test_five_members_die_in_turn(machine):
+	"""kill -9 of each of five and of their helper, while clients go round: nothing acknowledged is lost."""
+	for name in NAMES[1:]:
+		machine.run("herdctl", "add", name)
+	doors = ["/run/herd/%s.sock" % name for name in NAMES]
+	units = ["herd@%s.service" % name for name in NAMES] + ["herd-flood.service"]
+	with Load(machine, doors, clients=5) as load:
+		for turn in range(5):
+			for unit in units:
+				os.kill(machine.wait_pid(unit), signal.SIGKILL)
+				if turn % 2:	# else they die together
+					load.progress(2)
+			load.progress(2)
+	for unit in units:
+		machine.wait_active(unit)
 
 
 def test_removed_member_is_gone(machine):
@@ -112,9 +130,12 @@ def test_mistakes_stop_one_member_only(off, what):
 	for where, name in ((("127.0.0.1", 12000), b"Alpha"), (("127.0.0.1", 12002), b"Charlie")):
 		with off.client(where) as client:
 			assert client.iamat(b"kiwi", LOCATION).server == name
-	off.systemctl("daemon-reload")
-	record = off.wait_journal(r"more\.conf:\d+.*%s|%s.*more\.conf:\d+" % (word, word), "-t", "herd-generator")
+	pattern = r"more\.conf:\d+.*%s|%s.*more\.conf:\d+" % (word, word)
+	record = off.wait_journal(pattern, "-t", "herd-generator")
 	assert int(record["PRIORITY"]) <= 4, record
+	seen = len(off.journal("-t", "herd-generator"))
+	off.systemctl("daemon-reload")
+	until(lambda: len(off.journal("-t", "herd-generator")) > seen, "the generator says it again", 20, 0.2)
 	assert off.systemctl("is-system-running", status=None).strip() == "running"
 
 

@@ -135,6 +135,22 @@ def test_table_is_private_to_the_user(shared):
 	assert stat.st_mode & 0o777 == 0o600 and stat.st_uid == int(shared.sh("id -u herd"))
 
 
+def test_limits_fit_the_settings(machine):
+	"""Descriptors for all the connections, and as much memory as the settings let a member use."""
+	machine.run("herdctl", "add", "Bravo")
+	machine.write("/etc/herd/herd.conf.d/test.conf", "[member Alpha]\nconnections-max = 100000\nunsent-max = 1M\n")
+	machine.systemctl("daemon-reload")
+	def descriptors(pid):
+		with open("/proc/%d/limits" % pid, encoding="ascii") as file:
+			return int(re.search(r"^Max open files +\d+ +(\d+) ", file.read(), re.MULTILINE).group(1))
+
+	assert machine.show(MEMBER, "LimitNOFILE") == "524288"
+	assert descriptors(machine.main_pid(MEMBER)) == min(524288, descriptors(machine.leader))	# what this host has to give
+	limits = [machine.show(unit, "MemoryMax") for unit in (MEMBER, "herd@Bravo.service")]
+	assert all(limit.isdigit() for limit in limits), limits
+	assert int(limits[0]) > int(limits[1]) > 16 << 20, limits
+
+
 def test_credential(machine):
 	"""A key in the credential store, readable by root alone, reaches the member and nobody else."""
 	machine.write("/etc/credstore/herd.google-key", "a secret\n", 0o600)
