@@ -40,9 +40,12 @@ void plan_done(struct plan *plan);
  *   64 MiB                        programs, buffers that all connections share, datagrams
  * + 2 x the table                 shared memory is charged to whom touches it first; and a private one when
  *                                 the shared one is lost
- * + connections-max x (96 KiB     the session, the kernel's part of it, replies of its last turn
+ * + connections-max x (96 KiB     the session, the kernel's part of it, one reply beyond unsent-max
  *   + 2 x line-max + work-max     input that was not answered yet, and a reply that repeats a line
  *   + unsent-max)                 replies not read yet
+ *
+ * Only replies of the local provider are counted: they are never in flight. One that is waited for would add
+ * lookups-max replies to each connection.
  *
  * herd-generator(8) has the same formula, and an integration test compares it with a real member.
  */

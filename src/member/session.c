@@ -203,12 +203,19 @@ session_keep_output(struct session *s)
 	return 0;
 }
 
+/* Replies that the client has not taken yet. */
+static size_t
+session_unsent(const struct session *s)
+{
+	return s->out.len + s->turn_len + s->queued;
+}
+
 /* Its next command has to wait. Behind a fix that is not in the table yet it might ask for that very fix. */
 static bool
 session_is_full(const struct session *s)
 {
-	return s->out.len + s->turn_len + s->queued >= s->member->conf.unsent_max ||
-	       s->pending >= s->member->conf.lookups_max || s->store;
+	return session_unsent(s) >= s->member->conf.unsent_max || s->pending >= s->member->conf.lookups_max ||
+	       s->store;
 }
 
 /* --- replies that wait --------------------------------------------------------- */
@@ -363,11 +370,21 @@ batch_give(struct session *s, struct answer_batch *batch, size_t index, int64_t 
 	return r;
 }
 
+/* Its turn has made replies enough: they go out before more are made. So there is at most one reply beyond
+   unsent-max, also when the client takes none of them. */
+static bool
+session_turn_is_full(const struct session *s)
+{
+	size_t made = s->member->output.len;
+
+	return made >= MEMBER_OUTPUT_FULL ||
+	       (made > 0 && session_unsent(s) + made >= s->member->conf.unsent_max);
+}
+
 /* Answers what a batch can hold of the lines at the front of *in; leaves in *in what remains. */
 static int
 session_answer_batch(struct session *s, struct text *in, int64_t now_ns)
 {
-	const struct buffer *output = &s->member->output;
 	struct text rest = *in;
 	struct session_batch batch;
 
@@ -379,7 +396,7 @@ session_answer_batch(struct session *s, struct text *in, int64_t now_ns)
 	for (size_t i = 0; i < batch.answer.count; i++) {
 		int r;
 
-		if (session_is_full(s) || output->len >= MEMBER_OUTPUT_FULL) {
+		if (session_is_full(s) || session_turn_is_full(s)) {
 			s->skipping = false; /* what was read ahead will be read again */
 			return 0;
 		}
@@ -398,7 +415,6 @@ session_answer_batch(struct session *s, struct text *in, int64_t now_ns)
 static int
 session_answer(struct session *s, struct text *in)
 {
-	const struct buffer *output = &s->member->output;
 	int64_t start_ns = 0;
 	size_t before = 0;
 	int r = 0;
@@ -409,7 +425,7 @@ session_answer(struct session *s, struct text *in)
 		int64_t now_ns = clock_now_ns();
 
 		start_ns = start_ns ? start_ns : now_ns;
-		if (output->len >= MEMBER_OUTPUT_FULL || now_ns - start_ns >= MEMBER_TURN_NS) {
+		if (session_turn_is_full(s) || now_ns - start_ns >= MEMBER_TURN_NS) {
 			s->more = true;
 			if (s->out.len == 0)
 				s->sent_ns = s->member->now_ns;

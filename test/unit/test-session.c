@@ -360,6 +360,34 @@ test_a_turn_is_bounded(void **state)
 	assert_true(TAILQ_EMPTY(&f->m.sessions));
 }
 
+/* However a turn begins, the client is owed no more than unsent-max and one reply; and gets all in the end. */
+static void
+test_unsent_is_bounded(void **state)
+{
+	enum { COUNT = 200, MOST = 4 * BIG_ANSWER };
+	struct fixture *f = *state;
+	struct session *s = TAILQ_FIRST(&f->m.sessions);
+	size_t seen = 0, most = 0;
+	int small = 4096;
+
+	f->m.conf.unsent_max = MOST;
+	assert_int_equal(setsockopt(event_get_fd(&s->readable), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)),
+			 0);
+	say(f, ME);
+	(void)heard(f);
+	for (int i = 0; i < COUNT; i++)
+		assert_true(write(f->client, "WHATSAT me 1 20\n", 16) == 16);
+	for (int i = 0; i < 10 * COUNT && seen < COUNT; i++) {
+		turn_once(f);
+		if (s->out.len > most)
+			most = s->out.len;
+		for (const char *at = heard(f); (at = strstr(at, "\n\n")); at += 2)
+			seen++;
+	}
+	assert_int_equal(seen, COUNT);
+	assert_in_range(most, MOST / 2, MOST + BIG_ANSWER + HERD_AT_MAX);
+}
+
 /* Holds the locks of both buckets of an id, as a process that was stopped in the middle of writing. */
 struct holder {
 	struct table *table;
@@ -560,6 +588,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_each_line_has_its_own_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unsent_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rest_of_a_turn_has_a_deadline, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_turn_of_datagrams_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
