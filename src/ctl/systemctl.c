@@ -97,8 +97,8 @@ listen_to(struct run *run)
 	return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/* Waits for its end and hears what it says meanwhile; a child of its own may keep the pipe open for longer.
-   -ETIMEDOUT. */
+/* Waits for its end and hears what it says meanwhile; a child of its own may keep the pipe open, and talk, for
+   longer. -ETIMEDOUT. */
 static int
 watch(struct run *run, int64_t patience_ns, int *ret_status)
 {
@@ -107,16 +107,19 @@ watch(struct run *run, int64_t patience_ns, int *ret_status)
 
 	for (;;) {
 		struct pollfd ready = {.fd = talking ? run->from : -1, .events = POLLIN};
-		bool spoke = poll(&ready, 1, POLL_MS) > 0;
-		pid_t gone = spoke ? 0 : waitpid(run->pid, ret_status, WNOHANG);
+		bool spoke = poll(&ready, 1, POLL_MS) > 0, late = clock_monotonic_ns() >= end_ns;
+		pid_t gone;
 
 		if (spoke)
 			talking = listen_to(run);
-		else if (gone == run->pid)
+		if (spoke && talking && run->len < SAID_MAX && !late)
+			continue; /* its last words come before its end */
+		gone = waitpid(run->pid, ret_status, WNOHANG);
+		if (gone == run->pid)
 			return 0;
-		else if (gone < 0 && errno != EINTR)
+		if (gone < 0 && errno != EINTR)
 			return -errno;
-		else if (clock_monotonic_ns() >= end_ns)
+		if (late)
 			return -ETIMEDOUT;
 	}
 }
@@ -159,6 +162,8 @@ run_it(struct run *run, const char *const arguments[])
 
 	for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
 		argv[i + 2] = (char *)arguments[i];
+	signal(SIGCHLD,
+	       SIG_DFL); /* who started us may have it ignored, and then nobody hears how a child ended */
 	r = spawn(run, argv);
 	if (r == 0)
 		r = end(run, &status);

@@ -37,6 +37,7 @@ for word in $FAKE_FAIL; do
 	esac
 done
 case " $* " in *" $FAKE_HANG "*) [ -z "$FAKE_HANG" ] || exec sleep 1000 ;; esac
+case " $* " in *" $FAKE_CHATTER "*) [ -z "$FAKE_CHATTER" ] || { yes >&2 & } ;; esac
 case " $* " in *" $FAKE_CHILD "*) [ -z "$FAKE_CHILD" ] || { sleep 1000 & echo $! >"$FAKE_LOG.child"; } ;; esac
 exit 0
 """
@@ -64,7 +65,7 @@ class Host:
 			file.write(SYSTEMCTL)
 		os.chmod(file.name, 0o755)
 		self.env = dict(os.environ, PATH=self.bin + ":" + os.environ["PATH"], FAKE_LOG=self.log, FAKE_FOLDER=self.drop_ins,
-			FAKE_FAIL="", FAKE_HANG="", FAKE_CHILD="", LC_ALL="C.UTF-8")
+			FAKE_FAIL="", FAKE_HANG="", FAKE_CHILD="", FAKE_CHATTER="", LC_ALL="C.UTF-8")
 
 	def run(self, *words, env=None, **options):
 		done = subprocess.run([harness.program("herdctl"), "--config", self.config] + list(words), stdin=subprocess.DEVNULL,
@@ -211,6 +212,16 @@ def test_adding_twice(host):
 	assert "with other addresses" in said and host.file("Bravo") in said
 	said = host.fails(NO, "add", "Bravo", "--listen", "127.0.0.1:%d" % port, "--udp", "127.0.0.1:%d" % port)
 	assert host.text("Bravo") == before and host.asked() == []
+
+
+def test_adding_twice_with_udp_alone(host):
+	"""The first time finds a TCP port; the second one asks for none."""
+	udp = ["--udp", "127.0.0.1:%d" % free_port()]
+	first = host.ok("add", "Bravo", *udp)
+	again = host.ok("add", "Bravo", *udp)
+	assert (again["changed"], again["listen"], again["udp"]) == (False, first["listen"], first["udp"])
+	assert "with other addresses" in host.fails(NO, "add", "Bravo", "--udp", "127.0.0.1:%d" % free_port())
+	assert "with other addresses" in host.fails(NO, "add", "Bravo", "--listen", first["listen"][0])
 
 
 def test_adding_one_of_another_file(host):
@@ -366,6 +377,16 @@ def test_a_child_of_systemctl_keeps_nobody_waiting(host):
 	host.ok("add", "Bravo", env={"FAKE_CHILD": "start"})
 	with open(host.log + ".child", encoding="ascii") as file:
 		os.kill(int(file.read()), signal.SIGKILL)
+
+
+def test_nor_does_one_that_talks_without_an_end(host):
+	host.ok("add", "Bravo", env={"FAKE_CHATTER": "start"})	# it ends with the pipe, by SIGPIPE
+
+
+def test_started_with_sigchld_ignored(host):
+	"""As some daemons start what they run: how systemctl ended has to be known all the same."""
+	got = host.ok("add", "Bravo", preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+	assert got["started"] is True
 
 
 def test_interrupted(host):
