@@ -126,10 +126,12 @@ same(enum conf_id id, const struct conf_addresses *asked, const struct conf_addr
 static int
 compare(const struct add *a, const struct conf_entry *e)
 {
-	bool asked = a->listen.count > 0 || a->udp.count > 0;
+	/* With --udp alone it once got a port that nobody asked for; any will do. */
+	bool listen_differs = a->listen.count > 0 && !same(CONF_ID_listen, &a->listen, &e->conf.listen);
+	bool udp_differs = (a->listen.count > 0 || a->udp.count > 0) &&
+			   !same(CONF_ID_udp, &a->udp, &e->conf.udp);
 
-	if (asked &&
-	    (!same(CONF_ID_listen, &a->listen, &e->conf.listen) || !same(CONF_ID_udp, &a->udp, &e->conf.udp)))
+	if (listen_differs || udp_differs)
 		return ctl_fail(CTL_NO, "Member '%s' is there with other addresses: %s", e->name,
 				e->elsewhere ? e->elsewhere : a->file.path);
 	if (e->left_out || e->wrong)
