@@ -137,6 +137,12 @@ on_fault(void *user, size_t entry, const char *path, int r)
 {
 	const struct work *w = user;
 
+	if (entry == PLAN_NOBODY) {
+		log_event(LOG_ERR, MSG_UNITS_LOST, LOG_FIELDS("ERRNO=%d", -r),
+			  "Cannot write '%s': %s; the journal will not tell what is wrong with the settings",
+			  path, strerror(-r));
+		return;
+	}
 	log_event(LOG_ERR, MSG_UNITS_LOST,
 		  LOG_FIELDS("HERD_MEMBER=%s", w->roster.at[entry].name, "ERRNO=%d", -r),
 		  "Cannot write '%s': %s; member '%s' is left out", path, strerror(-r),
@@ -165,7 +171,9 @@ print(struct work *w)
 		else
 			printf("==> %s -> %s\n", item->path, item->target);
 	}
-	w->lost = fflush(stdout) < 0 || ferror(stdout);
+	w->lost = ferror(stdout) != 0 || fflush(stdout) != 0;
+	if (w->lost)
+		log_error("Cannot write to standard output: not all of it is shown");
 }
 
 /* 0, or OPTIONS_E_CONFIG, or -EIO: said. Any other negative errno is not. */

@@ -5,7 +5,7 @@
  */
 #include "generator/plan.h"
 
-/* What could not be written: r is a negative errno; nothing of this member is there. */
+/* What could not be written; entry as in plan_item. r is a negative errno; nothing of this member is there. */
 typedef void write_fault_fn(void *user, size_t entry, const char *path, int r);
 
 /* Writes below the folder what can be written, and tells of what cannot. False: something could not. */

@@ -353,6 +353,39 @@ def test_check_prints_and_writes_nothing(generator):
 	assert generator.run("--check").returncode == OK
 
 
+def test_output_that_is_lost(generator):
+	generator.configure(PLAIN)
+	with open("/dev/full", "wb") as full:
+		done = subprocess.run([harness.program("herd-generator"), "--config", generator.config, "--check"],
+			stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=LIMIT, check=False)
+	assert done.returncode == FAILED and b"Cannot write to standard output" in done.stderr
+
+
+# Hides the journal and the kernel's log of this machine; what goes to the latter is in $1.
+HIDDEN = 'mount -t tmpfs none /run; [ ! -e /dev/kmsg ] || mount --bind "$1" /dev/kmsg; shift; exec "$@"'
+
+
+def test_a_report_that_cannot_be_written(generator, tmp_path):
+	"""It is nobody's, which once was looked up among the members."""
+	generator.configure(WRONG)
+	os.mkdir(os.path.join(generator.out, "herd-generator.service"))
+	log = tmp_path / "kmsg"
+	log.write_text("")
+	command = [harness.program("herd-generator"), "--config", generator.config, generator.out]
+	hide = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", HIDDEN, "sh", str(log)]
+	if subprocess.run(hide + ["true"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+			timeout=LIMIT, check=False).returncode != 0:
+		hide = []	# no such thing here: the worst is a line in the log of this machine
+	done = subprocess.run(hide + command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+		timeout=LIMIT, check=False, encoding="utf-8")
+	said = log.read_text() + done.stderr
+	assert not harness.REPORT.search(done.stderr), done.stderr
+	assert done.returncode == 0, said
+	if hide:
+		assert "Cannot write 'herd-generator.service': Is a directory" in said
+	assert "herd@Alpha.service" in generator.wanted()
+
+
 @pytest.mark.parametrize("words", [[], ["a", "b", "c", "d"], ["--nonsense"], ["--output"], ["--check", "a", "b", "c", "d"]])
 def test_usage(generator, words):
 	generator.configure(PLAIN)
