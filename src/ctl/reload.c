@@ -73,6 +73,12 @@ judge(const struct ctl *ctl, const struct program *p)
 			say_messages(p);
 		return ctl_fail(CTL_CONFIG, "%s: the new settings are bad, the old ones stay", p->name);
 	}
+	if (ctl->bad_conf && (p->error == -ENOENT || p->error == -ECONNREFUSED))
+		return ctl_fail(
+			CTL_CONFIG,
+			"%s was not asked: with bad settings nobody knows its control-dir and shm, and "
+			"there is no answer at %s; if it runs, it keeps its old ones",
+			p->name, p->path);
 	if (p->pid && (p->error == -ENOENT || p->error == -ECONNREFUSED))
 		return ctl_fail(
 			CTL_FAILED,
@@ -141,7 +147,13 @@ reload_all(struct ctl *ctl, struct programs *p, bool named, int64_t timeout_ns)
 	}
 	writer_list_end(w);
 	writer_object_end(w);
-	if (asked == 0)
+	if (asked == 0 && ctl->bad_conf)
+		result = ctl_fail(
+			CTL_CONFIG,
+			"Nobody was asked: with bad settings nobody knows control-dir and shm, and in %s "
+			"is no program of %s; what runs keeps its old ones",
+			ctl->conf->control_dir, ctl->shm);
+	else if (asked == 0)
 		result = ctl_fail(CTL_NO_HERD, "No program of this herd runs (control-dir = %s, shm = %s)",
 				  ctl->conf->control_dir, ctl->shm);
 	return result;

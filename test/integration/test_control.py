@@ -6,11 +6,12 @@ import re
 import signal
 import socket
 import stat
+import subprocess
 import threading
 
 import pytest
 
-from harness import LIMIT, Manager, fresh, until
+from harness import LIMIT, Manager, fresh, program, until
 
 OK, NO, FAILED, NO_HERD, USAGE, CONFIG = 0, 1, 2, 3, 64, 78
 
@@ -170,6 +171,17 @@ def test_reload_with_bad_settings(herd):
 	reload(herd)
 	with alpha.client() as client:
 		assert cut(client) == 2000
+
+
+def test_reload_with_bad_settings_that_say_where(herd, tmp_path):
+	"""Who is not found with defaults alone is not said to be dead."""
+	conf = tmp_path / "bad.conf"
+	conf.write_text("[herd]\nshm = %s\ncontrol-dir = %s\nnonsense\n" % (herd.shm, herd.control))
+	for words in (["Alpha"], []):
+		done = subprocess.run([program("herdctl"), "--config", str(conf), "--set", "control-dir=%s" % tmp_path, "reload", *words],
+			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False, encoding="utf-8")
+		assert done.returncode == CONFIG and "bad.conf:4: no setting" in done.stderr, done
+		assert re.search(r"(Alpha was not|Nobody was) asked: with bad settings", done.stderr), done
 
 
 def test_reload_with_one_members_settings_bad(herd):
