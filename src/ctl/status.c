@@ -277,6 +277,16 @@ read_table(const struct ctl *ctl, struct status *s)
 	return r;
 }
 
+/* Programs that this user may not ask say nothing about the herd, as a table this user may not read. */
+static bool
+is_known_of(const struct programs *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		if (p->at[i].error != -EACCES && p->at[i].error != -EPERM)
+			return true;
+	return false;
+}
+
 static int
 status_run(struct ctl *ctl, int argc, char **argv)
 {
@@ -291,7 +301,7 @@ status_run(struct ctl *ctl, int argc, char **argv)
 	ask_programs(&s, ctl);
 	r = read_table(ctl, &s);
 	/* Members that serve with a table of their own are no healthy herd, but they are something to see. */
-	if (r != 0 && s.programs.count == 0)
+	if (r != 0 && !is_known_of(&s.programs))
 		return r;
 	find_problems(&s);
 	show_status(ctl, &s);

@@ -173,6 +173,21 @@ def test_reload_with_bad_settings(herd):
 		assert cut(client) == 2000
 
 
+def test_status_for_a_user_who_may_not_ask(herd):
+	"""What cannot be looked at is not called degraded. As nobody, or with everything closed to ourselves."""
+	herd.flood()
+	herd.member("Alpha")
+	sockets = [path_of(herd), path_of(herd, "Alpha")]
+	root = os.geteuid() == 0
+	os.chmod(herd.control, 0o755)
+	for path in [] if root else sockets + ["/dev/shm" + herd.shm]:
+		os.chmod(path, 0)
+	done = subprocess.run([program("herdctl"), "--config", "/dev/null", "--shm", herd.shm, "--set", "control-dir=" + herd.control,
+		"status"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+		encoding="utf-8", **({"user": 65534, "group": 65534, "extra_groups": []} if root else {}))
+	assert done.returncode == FAILED and done.stdout == "" and "is not this user's" in done.stderr, done
+
+
 def test_reload_with_bad_settings_that_say_where(herd, tmp_path):
 	"""Who is not found with defaults alone is not said to be dead."""
 	conf = tmp_path / "bad.conf"
