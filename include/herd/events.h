@@ -10,6 +10,7 @@
 #define MSG_HELPER_READY     "c3d5453816c24ae0b8c66e782643a887"
 #define MSG_NAME_TAKEN	     "60ff796985394767b9b93cef4eeb816a" /* HERD_MEMBER runs already */
 #define MSG_HELPER_TAKEN     "1bb4368770a046cb8baafd9be9942767" /* this segment has a helper */
+#define MSG_START_DELAYED    "a95fc95900f4408cb1b9526f74d62e21" /* back-off after HERD_STARTS bad starts */
 #define MSG_SETTINGS_LOADED  "37e4a504fd0443148411fc2746c5e097" /* after SIGHUP */
 #define MSG_SETTINGS_REFUSED "16fc5cc81c4e4c4eb4cdf62338d49198" /* the old ones stay */
 

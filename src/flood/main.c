@@ -16,6 +16,7 @@
 #include "herd/events.h"
 #include "net/control.h"
 #include "net/loop.h"
+#include "net/starts.h"
 
 static const struct options_entry entries[] = {
 	{"shm", "NAME", "shm", "Shared memory of the table to keep"},
@@ -32,6 +33,7 @@ struct flood {
 	struct options options;
 	struct conf conf;
 	struct notify *notify; /* NULL: no service manager */
+	struct starts *starts; /* the same */
 	struct loop *loop;
 	struct keeper *keeper;
 	struct snapshot *snapshot;
@@ -72,6 +74,7 @@ flood_on_loaded(void *arg)
 	f->is_ready = true;
 	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f->conf.shm), "Helper is ready");
 	health_tell(f->health);
+	starts_ready(f->starts, 0);
 	notify_ready(f->notify);
 }
 
@@ -214,9 +217,9 @@ flood_new_parts(struct flood *f)
 }
 
 static int
-run(struct notify *notify, int argc, char **argv)
+run(struct notify *notify, struct starts *starts, int argc, char **argv)
 {
-	CLEANUP(flood_done) struct flood f = {.notify = notify};
+	CLEANUP(flood_done) struct flood f = {.notify = notify, .starts = starts};
 	int r;
 
 	r = options_parse(&f.options, &program, argc, argv, stdout, stderr);
@@ -242,15 +245,15 @@ int
 main(int argc, char **argv)
 {
 	CLEANUP(notify_freep) struct notify *notify = NULL;
+	CLEANUP(starts_freep) struct starts *starts = NULL;
 	int r;
 
 	log_open(program.name, NULL);
 	r = notify_new(&notify);
 	if (r < 0)
 		log_error_r(r, "Cannot talk to the service manager, ignoring it");
-	r = options_exit_code(run(notify, argc, argv));
-	if (r != 0)
-		notify_status_now(notify, log_last_error());
+	starts_begin(&starts, notify, STARTS_BEFORE_READY);
+	r = starts_exit(starts, notify, options_exit_code(run(notify, starts, argc, argv)));
 	log_close();
 	return r;
 }

@@ -224,6 +224,19 @@ door_free(struct door *door)
 	return NULL;
 }
 
+void
+door_close(struct door *door)
+{
+	event_del(door->pause);
+	event_del(door->readable);
+}
+
+void
+door_open(struct door *door)
+{
+	door_on_pause_over(-1, 0, door);
+}
+
 const char *
 door_text(const struct door *door)
 {

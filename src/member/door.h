@@ -10,6 +10,10 @@
 int door_new(struct door **ret, struct member *m, const struct listen_socket *socket);
 struct door *door_free(struct door *door);
 
+/* Nobody comes in until it is opened again: clients wait in the kernel's queue. */
+void door_close(struct door *door);
+void door_open(struct door *door);
+
 /* "tcp 127.0.0.1:12000" */
 const char *door_text(const struct door *door);
 

@@ -164,6 +164,10 @@ health_describe(struct member *m, struct report *ret)
 	report_fact(&r, "%" PRIu64 " fix%s held", fixes, fixes == 1 ? "" : "es");
 	report_fact(&r, "%s updates/s",
 		    report_rate(&m->health.updates, m->updates, clock_monotonic_ns(), rate));
+	if (m->health.held_ns)
+		report_degraded(&r,
+				"the last %u starts ended badly: clients wait until this one goes to work",
+				starts_bad(m->health.starts));
 	describe_table(m, &r);
 	if (m->health.places[0])
 		report_degraded(&r, "places: %s", m->health.places);

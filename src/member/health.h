@@ -11,11 +11,14 @@
 #include "conf/conf.h"
 #include "net/notify.h"
 #include "net/report.h"
+#include "net/starts.h"
 
 struct member;
 
 struct health {
 	struct notify *notify; /* not owned; NULL: nobody manages this program */
+	struct starts *starts; /* not owned; NULL: the same */
+	int64_t held_ns;       /* clients have to wait until then; 0: they do not */
 	bool adopted;	       /* the doors came from the service manager */
 	bool needs_restart[CONF_ID_COUNT];
 	char places[REPORT_TEXT_MAX]; /* why the places file cannot be used; empty: it can */

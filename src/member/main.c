@@ -42,7 +42,7 @@ name_of(const struct options *options)
 }
 
 static int
-run(struct options *options, struct notify *notify, int argc, char **argv)
+run(struct options *options, struct notify *notify, struct starts *starts, int argc, char **argv)
 {
 	CLEANUP(conf_done) struct conf conf = {0};
 	CLEANUP(member_freep) struct member *m = NULL;
@@ -59,7 +59,7 @@ run(struct options *options, struct notify *notify, int argc, char **argv)
 	r = options_load(options, name, &conf, stdout);
 	if (r != 0)
 		return r;
-	r = member_new(&m, options, &conf, name, notify);
+	r = member_new(&m, options, &conf, name, notify, starts);
 	if (r != 0)
 		return -1; /* already said why */
 	return member_run(m);
@@ -70,15 +70,15 @@ main(int argc, char **argv)
 {
 	CLEANUP(options_done) struct options options = {0};
 	CLEANUP(notify_freep) struct notify *notify = NULL;
+	CLEANUP(starts_freep) struct starts *starts = NULL;
 	int r;
 
 	log_open("herd-member", NULL);
 	r = notify_new(&notify);
 	if (r < 0)
 		log_error_r(r, "Cannot talk to the service manager, ignoring it");
-	r = options_exit_code(run(&options, notify, argc, argv));
-	if (r != 0)
-		notify_status_now(notify, log_last_error());
+	starts_begin(&starts, notify, STARTS_BEFORE_WORK);
+	r = starts_exit(starts, notify, options_exit_code(run(&options, notify, starts, argc, argv)));
 	log_close();
 	return r;
 }

@@ -362,6 +362,10 @@ member_adopt_doors(struct member *m, size_t count, char **names)
 			r = 0;
 			continue;
 		}
+		if (r == LISTEN_E_STORED) {
+			r = 0;
+			continue;
+		}
 		r = r < 0 ? log_error_r(r, "Cannot take over a socket") : member_add_door(m, &socket);
 	}
 	return r;
@@ -413,8 +417,8 @@ member_open_doors(struct member *m)
 
 	if (count < 0)
 		return log_error_r(count, "Cannot read what sockets were passed");
-	m->health.adopted = count > 0;
-	r = count > 0 ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
+	m->health.adopted = listen_count(names, (size_t)count) > 0;
+	r = m->health.adopted ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
 	for (int i = 0; names && i < count; i++)
 		free(names[i]);
 	free(names);
@@ -480,6 +484,40 @@ member_on_retry(evutil_socket_t fd, short what, void *arg)
 	member_publish_counts(m);
 }
 
+/* --- holding back after bad starts ------------------------------------------------------------- */
+
+static void
+member_on_hold_over(evutil_socket_t fd, short what, void *arg)
+{
+	struct member *m = arg;
+
+	(void)fd;
+	(void)what;
+	assert(m->magic == MEMBER_MAGIC);
+	m->health.held_ns = 0;
+	for (size_t i = 0; i < m->door_count; i++)
+		door_open(m->doors[i]);
+	health_tell(m);
+}
+
+/* Clients wait in the kernel's queue; all the rest works. */
+static void
+member_hold(struct member *m)
+{
+	int64_t hold_ns = starts_hold(m->health.starts);
+	const struct timeval wait = {
+		.tv_sec = hold_ns / CLOCK_SECOND_NS,
+		.tv_usec = hold_ns % CLOCK_SECOND_NS / 1000,
+	};
+
+	starts_ready(m->health.starts, hold_ns);
+	if (hold_ns == 0 || evtimer_add(m->hold, &wait) < 0)
+		return;
+	m->health.held_ns = clock_monotonic_ns() + hold_ns;
+	for (size_t i = 0; i < m->door_count; i++)
+		door_close(m->doors[i]);
+}
+
 static void
 member_on_stop(void *arg)
 {
@@ -502,7 +540,8 @@ member_start_timers(struct member *m)
 	if (r == 0)
 		r = loop_timer_new(&m->tick, m->loop, TICK_MS * CLOCK_MSEC_NS, member_on_tick, m);
 	m->retry = evtimer_new(loop_base(m->loop), member_on_retry, m);
-	if (!m->retry)
+	m->hold = evtimer_new(loop_base(m->loop), member_on_hold_over, m);
+	if (!m->retry || !m->hold)
 		r = -ENOMEM;
 	return r < 0 ? log_error_r(r, "Cannot set up timers and signals") : 0;
 }
@@ -547,7 +586,7 @@ member_set_up(struct member *m)
 
 int
 member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name,
-	   struct notify *notify)
+	   struct notify *notify, struct starts *starts)
 {
 	CLEANUP(member_freep) struct member *m = calloc(1, sizeof(*m));
 	int r;
@@ -561,6 +600,7 @@ member_new(struct member **ret, const struct options *options, struct conf *conf
 	m->name = name;
 	m->server = text_of(name);
 	m->health.notify = notify;
+	m->health.starts = starts;
 	m->now_ns = m->ticked_ns = clock_monotonic_ns();
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->sending);
@@ -591,6 +631,8 @@ member_free(struct member *m)
 	loop_timer_free(m->tick);
 	if (m->retry)
 		event_free(m->retry);
+	if (m->hold)
+		event_free(m->hold);
 	notify_detach(m->health.notify);
 	loop_signal_free(m->on_hup);
 	loop_signal_free(m->on_int);
@@ -623,6 +665,7 @@ member_run(struct member *m)
 
 	log_event(LOG_INFO, MSG_MEMBER_READY, LOG_FIELDS("HERD_SHM=%s", m->conf.shm), "Member '%s' is ready",
 		  m->name);
+	member_hold(m);
 	health_tell(m);
 	notify_ready(m->health.notify);
 	loop_after_turn(m->loop, member_after_turn, m);

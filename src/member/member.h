@@ -44,6 +44,7 @@ struct member {
 	struct loop *loop;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	struct loop_timer *tick;
+	struct event *hold;  /* pending while the doors are closed because the last starts ended badly */
 	struct event *retry; /* pending while a fix waits for a place in the table */
 	struct table *table;
 	bool degraded; /* logged as such: the table is private */
@@ -77,10 +78,10 @@ struct member {
 	uint64_t updates;		    /* IAMAT commands since the start */
 };
 
-/* Takes the settings over; options, name and notify (which may be NULL) outlive the member. Whatever is
-   not 0 has been logged. */
+/* Takes the settings over; options, name, notify and starts (which may be NULL) outlive the member. Whatever
+   is not 0 has been logged. */
 int member_new(struct member **ret, const struct options *options, struct conf *conf, const char *name,
-	       struct notify *notify);
+	       struct notify *notify, struct starts *starts);
 struct member *member_free(struct member *m);
 CLEANUP_POINTER(struct member, member_free);
 

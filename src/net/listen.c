@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "net/starts.h"
 
 enum { LISTEN_BACKLOG = 4096 }; /* the kernel caps it at net.core.somaxconn */
 
@@ -208,6 +209,22 @@ name_fits(const char *name, const char *wanted)
 	return !name || strcmp(name, wanted) == 0 || strcmp(name, "unknown") == 0;
 }
 
+static bool
+is_stored(char **names, size_t index)
+{
+	return names && strcmp(names[index], STARTS_NAME) == 0;
+}
+
+size_t
+listen_count(char **names, size_t count)
+{
+	size_t sockets = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sockets += !is_stored(names, i);
+	return sockets;
+}
+
 int
 listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count)
 {
@@ -217,6 +234,8 @@ listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count
 
 	if (index >= count)
 		return -ENOENT;
+	if (is_stored(names, index))
+		return LISTEN_E_STORED;
 	l.fd = SD_LISTEN_FDS_START + (int)index;
 	if (sd_is_socket(l.fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && name_fits(name, "line"))
 		l.kind = LISTEN_STREAM;

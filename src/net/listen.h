@@ -38,14 +38,21 @@ int listen_unix_private(struct listen_socket *ret, const char *path);
 /* What a client on this host connects to: "127.0.0.1:12000", "unix:/run/herd/Alpha.sock". */
 void listen_reach(const struct listen_socket *l, char out[LISTEN_TEXT_MAX]);
 
-enum { LISTEN_E_FOREIGN = 1 };
+enum {
+	LISTEN_E_FOREIGN = 1,
+	LISTEN_E_STORED,
+};
 
 /*
  * The index-th socket handed over (LISTEN_FDS). name is its FileDescriptorName: "line" or "udp"; any
  * other name is foreign and left alone, unless there are no names at all: then the kind decides.
- * LISTEN_E_FOREIGN: the name or the socket is nothing of ours. -ENOENT: past the last.
+ * LISTEN_E_FOREIGN: the name or the socket is nothing of ours. LISTEN_E_STORED: no socket, but what this
+ * program has in the service manager's store. -ENOENT: past the last.
  */
 int listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count);
+
+/* How many of those handed over did not come from the store. */
+size_t listen_count(char **names, size_t count);
 
 /* Closes it; removes the socket file of our own making, unless another one has come in its place. */
 void listen_done(struct listen_socket *l);

@@ -155,6 +155,13 @@ flush(struct notify *n)
 	}
 }
 
+void
+notify_flush(struct notify *n)
+{
+	if (n)
+		flush(n);
+}
+
 static void
 keep(struct notify *n, const char *text, int fd)
 {

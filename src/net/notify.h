@@ -61,6 +61,9 @@ void notify_store(struct notify *n, int fd, const char *name);
 /* Removes all of this name from the store. */
 void notify_store_remove(struct notify *n, const char *name);
 
+/* Sends what is kept, as far as that goes. The loop does it by itself. */
+void notify_flush(struct notify *n);
+
 /* For tests: how many messages are kept. */
 unsigned int notify_kept(const struct notify *n);
 

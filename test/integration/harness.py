@@ -258,12 +258,20 @@ class Manager:
 		self.socket.bind("")	# the kernel finds a name
 		self.socket.settimeout(LIMIT)
 		self.heard = []
+		self.store = {}	# name: descriptor; what was stored for the next start
 
 	def __enter__(self):
 		return self
 
 	def __exit__(self, *exception):
 		self.socket.close()
+		self.forget()
+
+	def forget(self):
+		"""Empties the store, as stopping a unit does."""
+		for fd in self.store.values():
+			os.close(fd)
+		self.store = {}
 
 	def env(self, **more):
 		return dict(more, NOTIFY_SOCKET="@" + self.socket.getsockname()[1:].decode())
@@ -272,9 +280,15 @@ class Manager:
 		"""The next message; None: nothing is there."""
 		self.socket.settimeout(LIMIT if wait else 0)
 		try:
-			self.heard.append(self.socket.recv(8192).decode())
+			message, fds, _, _ = socket.recv_fds(self.socket, 8192, 4)
 		except BlockingIOError:
 			return None
+		self.heard.append(message.decode())
+		name = re.search(r"^FDNAME=(.*)$", self.heard[-1], re.M)
+		if name and "FDSTOREREMOVE=1" in self.heard[-1]:
+			os.close(self.store.pop(name.group(1)))
+		elif name:
+			self.store[name.group(1)], = fds
 		return self.heard[-1]
 
 	def wait(self, pattern, limit=LIMIT):
@@ -297,20 +311,22 @@ count, names, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 for n in range(count):	# the descriptors are the first ones from 100 on: move them to 3, 4, ...
 	os.dup2(100 + n, 3 + n)
 	os.close(100 + n)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
+if count:
+	os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)
 os.execv(command[0], command)
 """
 
 
 def passed(herd, name, sockets, **options):
-	"""A member that gets (name, socket) pairs as systemd would pass them."""
+	"""A member (None: the helper) that gets (name, socket or descriptor) pairs as systemd would pass them."""
 	high = []
 	try:
 		for n, (label, sock) in enumerate(sockets):
-			os.dup2(sock.fileno(), 100 + n, inheritable=True)
+			os.dup2(sock if isinstance(sock, int) else sock.fileno(), 100 + n, inheritable=True)
 			high.append(100 + n)
 		launcher = [sys.executable, "-c", LAUNCHER, str(len(sockets)), ":".join(label for label, sock in sockets)]
-		return herd.member(name, listen=(), argv=launcher, pass_fds=high, ready=False, **options)
+		options = dict({"listen": ()}, argv=launcher, pass_fds=high, ready=False, **options)
+		return herd.member(name, **options) if name else herd.flood(**{k: v for k, v in options.items() if k != "listen"})
 	finally:
 		for fd in high:
 			os.close(fd)

@@ -31,8 +31,8 @@ ROLES = pytest.mark.parametrize("role", ["member", "helper"])
 @ROLES
 def test_ready_and_stopping(herd, manager, role):
 	process = start(herd, role, manager)
-	first, second = manager.hear(), manager.hear()
-	assert first.startswith("STATUS=0 ") and second == "READY=1"
+	store, first, second = manager.hear(), manager.hear(), manager.hear()
+	assert store.startswith("FDSTORE=1\n") and first.startswith("STATUS=0 ") and second == "READY=1"
 	process.stop()
 	manager.wait(r"\ASTOPPING=1\Z")
 	assert "WATCHDOG=1" not in manager.heard	# nobody asked for it

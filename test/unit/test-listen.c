@@ -194,6 +194,21 @@ test_options_are_inherited(void **state)
 	check_inherited(&l);
 }
 
+/* What came from the service manager's store is no socket, whatever it is. */
+static void
+test_stored_is_no_socket(void **state)
+{
+	struct listen_socket l;
+	char line[] = "line", starts[] = "starts", *names[] = {starts, line, starts};
+
+	(void)state;
+	assert_int_equal(listen_count(names, 3), 1);
+	assert_int_equal(listen_count(names, 1), 0);
+	assert_int_equal(listen_count(NULL, 2), 2);
+	assert_int_equal(listen_adopt(&l, 0, names, 3), LISTEN_E_STORED);
+	assert_int_equal(listen_adopt(&l, 3, names, 3), -ENOENT);
+}
+
 int
 main(void)
 {
@@ -204,6 +219,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_paths_that_cannot_be, setup, teardown),
 		cmocka_unit_test(test_options_are_inherited),
 		cmocka_unit_test_setup_teardown(test_only_our_own_file_is_removed, setup, teardown),
+		cmocka_unit_test(test_stored_is_no_socket),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
