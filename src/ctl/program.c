@@ -279,3 +279,12 @@ program_strings(const struct program *p, const char *key, const char *ret[PROGRA
 	}
 	return count;
 }
+
+void
+program_show_strings(struct writer *w, const struct program *p, const char *key)
+{
+	const char *texts[PROGRAM_STRINGS_MAX];
+	size_t count = program_strings(p, key, texts);
+
+	writer_strings(w, key, texts, count);
+}

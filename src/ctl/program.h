@@ -52,4 +52,7 @@ enum { PROGRAM_STRINGS_MAX = 64 };
 /* Fills in at most PROGRAM_STRINGS_MAX; returns how many. */
 size_t program_strings(const struct program *p, const char *key, const char *ret[PROGRAM_STRINGS_MAX]);
 
+/* The same as a list of this key. */
+void program_show_strings(struct writer *w, const struct program *p, const char *key);
+
 #endif

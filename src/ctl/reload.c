@@ -94,15 +94,6 @@ judge(const struct ctl *ctl, const struct program *p)
 }
 
 static void
-show_strings(struct writer *w, const struct program *p, const char *key)
-{
-	const char *texts[PROGRAM_STRINGS_MAX];
-	size_t count = program_strings(p, key, texts);
-
-	writer_strings(w, key, texts, count);
-}
-
-static void
 show(struct writer *w, const struct program *p)
 {
 	writer_object_begin(w, NULL);
@@ -112,9 +103,9 @@ show(struct writer *w, const struct program *p)
 	writer_style(w, program_is_ok(p) ? WRITER_GOOD : WRITER_BAD);
 	writer_bool(w, "reloaded", program_is_ok(p), "yes", p->reply ? "REFUSED" : "NO ANSWER");
 	writer_details(w, true);
-	show_strings(w, p, "changed");
-	show_strings(w, p, "needs_restart");
-	show_strings(w, p, "messages");
+	program_show_strings(w, p, "changed");
+	program_show_strings(w, p, "needs_restart");
+	program_show_strings(w, p, "messages");
 	writer_details(w, false);
 	writer_object_end(w);
 }

@@ -203,15 +203,6 @@ show_counters(struct writer *w, const struct roster *roster)
 }
 
 static void
-show_strings(struct writer *w, const struct program *p, const char *key)
-{
-	const char *texts[PROGRAM_STRINGS_MAX];
-	size_t count = program_strings(p, key, texts);
-
-	writer_strings(w, key, texts, count);
-}
-
-static void
 show_program(struct writer *w, const struct program *p)
 {
 	writer_object_begin(w, NULL);
@@ -220,8 +211,8 @@ show_program(struct writer *w, const struct program *p)
 	writer_string(w, "role", p->role == TABLE_HELPER ? "helper" : "member");
 	writer_details(w, true);
 	writer_count(w, "pid", (uint64_t)(p->pid > 0 ? p->pid : 0));
-	show_strings(w, p, "degraded");
-	show_strings(w, p, "notes");
+	program_show_strings(w, p, "degraded");
+	program_show_strings(w, p, "notes");
 	writer_details(w, false);
 	if (is_degraded(p))
 		writer_style(w, WRITER_WARNING);
