@@ -143,6 +143,11 @@ class Process:
 		with open("/proc/%d/schedstat" % self.pid, encoding="ascii") as file:
 			return int(file.read().split()[0]) / 1e9
 
+	def sleeps(self):
+		"""It waits for something to do, and not for a processor to do it on."""
+		with open("/proc/%d/stat" % self.pid, encoding="ascii") as file:
+			return file.read().rpartition(")")[2].split()[0] == "S"
+
 	def rss_kb(self):
 		"""What it holds for itself: the shared table does not count."""
 		with open("/proc/%d/status" % self.pid, encoding="ascii") as file:
