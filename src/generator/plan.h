@@ -40,7 +40,8 @@ void plan_done(struct plan *plan);
  *   64 MiB                        programs, buffers that all connections share, datagrams
  * + 2 x the table                 shared memory is charged to whom touches it first; and a private one when
  *                                 the shared one is lost
- * + connections-max x (96 KiB     the session, the kernel's part of it, one reply beyond unsent-max
+ * + connections-max x (96 KiB     the session, one reply beyond unsent-max
+ *   + 256 KiB                     what the kernel keeps of replies and commands, see net/listen.c
  *   + 2 x line-max + work-max     input that was not answered yet, and a reply that repeats a line
  *   + unsent-max)                 replies not read yet
  *

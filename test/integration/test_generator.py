@@ -405,6 +405,7 @@ def test_help_version_and_check_config(generator):
 # --- MemoryMax= and a real member ---------------------------------------------------------
 
 CONNECTIONS = 150
+KERNEL = 256 << 10	# of a connection: what the kernel keeps, and the process does not see
 
 
 def memory_max(generator, connections):
@@ -436,7 +437,7 @@ def push(client, data):
 def test_memory_max_is_more_than_clients_can_take(herd, generator, tmp_path, kind):
 	"""What each connection may cost at most, by the formula and as measured."""
 	data, least = WORST[kind]
-	allowed = (memory_max(generator, 1100) - memory_max(generator, 100)) / 1000
+	allowed = (memory_max(generator, 1100) - memory_max(generator, 100)) / 1000 - KERNEL
 	path = str(tmp_path / "s")
 	alpha = herd.member("Alpha", listen=(), unix=[path], settings={"connections-max": CONNECTIONS + 10})
 	with Client(path) as first:
@@ -459,6 +460,37 @@ def test_memory_max_is_more_than_clients_can_take(herd, generator, tmp_path, kin
 		assert used / CONNECTIONS > least, "the clients did not fill what they may"
 		assert harness.SANITIZED or used / CONNECTIONS < allowed
 		assert harness.SANITIZED or before < 64 << 20
+	finally:
+		for client in clients:
+			client.close()
+
+
+def test_what_the_kernel_keeps_of_a_client_that_does_not_read(herd):
+	"""Replies and commands that wait in its buffers: their share of the formula is no wish."""
+	alpha = herd.member("Alpha")
+	port = alpha.tcp[0][1]
+
+	def queues():
+		"""Of the member's end: (replies, commands), for each connection."""
+		with open("/proc/net/tcp", encoding="ascii") as file:
+			rows = [line.split() for line in file.readlines()[1:]]
+		return [tuple(int(n, 16) for n in row[4].split(":")) for row in rows
+			if int(row[1].split(":")[1], 16) == port and row[3] == "01"]
+
+	clients = [alpha.client() for _ in range(5)]
+	try:
+		for client in clients:
+			client.socket.setblocking(False)
+
+		def full():
+			spent = alpha.run_s()
+			time.sleep(0.3)
+			return sum(push(client, b"x" * 4000 + b"\n") for client in clients) == 0 and alpha.run_s() - spent < 0.01
+		until(full, "the member reads no more")
+		kept = queues()
+		assert len(kept) == len(clients)
+		for replies, commands in kept:
+			assert replies > 16 << 10 and replies + commands <= KERNEL, kept
 	finally:
 		for client in clients:
 			client.close()

@@ -153,7 +153,7 @@ check_inherited(struct listen_socket *l)
 	struct sockaddr_storage where;
 	socklen_t len = sizeof(where), size = sizeof(int);
 	int client = socket(AF_INET, SOCK_STREAM, 0);
-	int accepted, nodelay = 0, keepalive = 0;
+	int accepted, nodelay = 0, keepalive = 0, unsent = 0, unread = 0;
 
 	assert_int_equal(getsockname(l->fd, (struct sockaddr *)&where, &len), 0);
 	assert_int_equal(connect(client, (struct sockaddr *)&where, len), 0);
@@ -161,7 +161,11 @@ check_inherited(struct listen_socket *l)
 	assert_true(accepted >= 0);
 	assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &nodelay, &size), 0);
 	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_KEEPALIVE, &keepalive, &size), 0);
+	assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, &size), 0);
+	assert_int_equal(getsockopt(accepted, SOL_SOCKET, SO_RCVBUF, &unread, &size), 0);
 	assert_true(nodelay && keepalive);
+	assert_int_equal(unsent, 128 << 10);
+	assert_int_equal(unread, 128 << 10);
 	close(accepted);
 	close(client);
 	listen_done(l);
