@@ -182,7 +182,7 @@ def test_a_member(generator):
 	loaded = generator.loaded("herd@Alpha.socket", "herd@Alpha.service", "herd.target")
 	assert loaded["herd@Alpha.socket"]["ListenStream"] == ["/run/herd/Alpha.sock", "127.0.0.1:12000"]
 	assert loaded["herd@Alpha.socket"]["Source Path"] == [generator.config]
-	assert int(loaded["herd@Alpha.service"]["MemoryMax"][0]) < 2 << 30
+	assert int(loaded["herd@Alpha.service"]["MemoryMax"][0]) < 8 << 30
 
 
 def test_links_lead_to_the_units(generator):

@@ -48,7 +48,7 @@ def test_a_section_is_enough(machine):
 		with machine.datagrams(("127.0.0.1", 12001)) as client:
 			client.send(b"WHATSAT kiwi 1 0\n")
 			assert client.receive().startswith(told.line)
-		assert int(machine.show("herd@Bravo.service", "MemoryMax")) < 4 << 30
+		assert int(machine.show("herd@Bravo.service", "MemoryMax")) < 8 << 30
 		assert machine.show("herd@Bravo.service", "NeedDaemonReload") == "no"
 		if not again:
 			machine.reboot()
@@ -102,6 +102,28 @@ def test_a_mistake_does_not_touch_the_others_of_a_running_herd(machine):
 		machine.systemctl("restart", "herd.target")
 		machine.wait_active("herd@Alpha.service")
 		assert machine.active("herd@Bravo.service") == "inactive"
+
+
+def test_a_running_member_whose_section_goes_bad(machine):
+	"""It serves on; once it is right again its status says what brings the address back."""
+	name = "/etc/herd/herd.conf.d/10.conf"
+	machine.write(name, "[member Bravo]\nlisten = 127.0.0.1:12001\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("start", "herd@Bravo.service")
+	machine.write(name, "[member Bravo]\nlisten = 127.0.0.1:12001, nowhere\n")
+	machine.systemctl("daemon-reload")
+	assert "is no address" in left_out(machine, "Bravo")[-1]
+	with machine.client(("127.0.0.1", 12001)) as client:
+		client.iamat(b"kiwi", LOCATION)
+	machine.write(name, "[member Bravo]\nlisten = 127.0.0.1:12001\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", "herd@Bravo.service")
+	until(lambda: "systemctl restart herd@Bravo.socket" in machine.show("herd@Bravo.service", "StatusText"), "its status says so",
+		limit=15)
+	machine.systemctl("restart", "herd@Bravo.socket")
+	machine.wait_active("herd@Bravo.socket")
+	with machine.client(("127.0.0.1", 12001)) as client:
+		client.iamat(b"kiwi", LOCATION)
 
 
 def test_add_and_remove(machine):
