@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "conf/conf.h"
 
 enum {
@@ -92,45 +93,19 @@ own_file_exists(const struct own_file *f)
 	return f->folder >= 0 && fstatat(f->folder, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static int
-write_all(int fd, struct text t)
-{
-	while (t.len > 0) {
-		ssize_t n = write(fd, t.at, t.len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			t = (struct text){t.at + n, t.len - (size_t)n};
-	}
-	return 0;
-}
-
-static int
-write_fresh(const struct own_file *f, const char *fresh, struct text bytes)
-{
-	CLEANUP(cleanup_close) int fd = -1;
-	int r;
-
-	(void)unlinkat(f->folder, fresh, 0); /* of one that was killed: we have the lock */
-	fd = openat(f->folder, fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, bytes);
-	return r == 0 && fsync(fd) < 0 ? -errno : r;
-}
-
 int
 own_file_make(const struct own_file *f, struct text bytes)
 {
-	static const char fresh[] = ".herdctl-add"; /* begins with a dot: not read as settings */
-	int r = write_fresh(f, fresh, bytes);
+	static const char fresh[] = ".herdctl-add";		 /* begins with a dot: not read as settings */
+	int r = file_write_fresh(f->folder, fresh, bytes, true); /* nobody else: we have the lock */
 
 	if (r == 0 && linkat(f->folder, fresh, f->folder, f->name, 0) < 0)
 		r = -errno;
 	(void)unlinkat(f->folder, fresh, 0);
-	if (r == 0 && fsync(f->folder) < 0)
+	if (r == 0 && fsync(f->folder) < 0) {
 		r = -errno;
+		(void)unlinkat(f->folder, f->name, 0); /* who was told that nothing was made finds nothing */
+	}
 	return r;
 }
 

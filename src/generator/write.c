@@ -9,44 +9,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 
 #define FRESH ".herd-generator" /* what a file is called until it is whole */
 
 static int
-write_all(int fd, struct text t)
-{
-	while (t.len > 0) {
-		ssize_t n = write(fd, t.at, t.len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0)
-			t = (struct text){t.at + n, t.len - (size_t)n};
-	}
-	return 0;
-}
-
-static int
-write_fresh(int folder, const char *text)
-{
-	CLEANUP(cleanup_close) int fd = -1;
-
-	(void)unlinkat(folder, FRESH, 0); /* of one that was killed */
-	fd = openat(folder, FRESH, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	return fchmod(fd, 0644) < 0 ? -errno : write_all(fd, text_of(text));
-}
-
-static int
 write_file(int folder, const char *name, const char *text)
 {
-	int r = write_fresh(folder, text);
+	int r = file_write_fresh(folder, FRESH, text_of(text), false);
 
 	if (r == 0 && renameat(folder, FRESH, folder, name) < 0)
 		r = -errno;
