@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -18,13 +16,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "core/table.h"
 
 enum {
 	STEP_SLOTS = 64,    /* between two looks at the clock */
 	PRINT_SLOTS = 4096, /* the same, where only control words are read: 6 us */
 	IDLE_SHARE = 9,	    /* idle for so many times as long as busy, if there is time */
-	STACK_BYTES = 256 * 1024,
 	JOIN_S = 5,
 };
 
@@ -259,32 +257,6 @@ job_main(void *arg)
 	return NULL;
 }
 
-/* Signals are the loop's; but those that an instruction of ours raises cannot wait, and SIGBUS is
-   what the guard lives on. */
-static int
-start_thread(struct snapshot_job *job)
-{
-	pthread_attr_t attr;
-	sigset_t most, old;
-	int r;
-
-	r = pthread_attr_init(&attr);
-	if (r != 0)
-		return -r;
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&most);
-	sigdelset(&most, SIGBUS);
-	sigdelset(&most, SIGSEGV);
-	sigdelset(&most, SIGFPE);
-	sigdelset(&most, SIGILL);
-	pthread_sigmask(SIG_SETMASK, &most, &old);
-	r = pthread_create(&job->thread, &attr, job_main, job);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	job->is_started = r == 0;
-	return -r;
-}
-
 int
 snapshot_job_new(struct snapshot_job **ret, const struct snapshot_order *order, int wakeup)
 {
@@ -299,9 +271,10 @@ snapshot_job_new(struct snapshot_job **ret, const struct snapshot_order *order, 
 	job->wakeup = dup(wakeup);
 	if (!job->folder || !job->shm || job->wakeup < 0)
 		return job->wakeup < 0 ? -errno : -ENOMEM;
-	r = start_thread(job);
+	r = thread_start(&job->thread, job_main, job);
 	if (r < 0)
 		return r;
+	job->is_started = true;
 	*ret = job;
 	job = NULL;
 	return 0;

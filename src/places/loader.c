@@ -7,15 +7,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
-
-enum { STACK_BYTES = 256 * 1024 };
+#include "base/thread.h"
 
 struct loader {
 	pthread_t thread;
@@ -72,32 +69,6 @@ loader_main(void *arg)
 	return NULL;
 }
 
-/* Signals are the loop's; but those that an instruction of ours raises cannot wait, and SIGBUS is
-   what the guard lives on. */
-static int
-start_thread(struct loader *l)
-{
-	pthread_attr_t attr;
-	sigset_t most, old;
-	int r;
-
-	r = pthread_attr_init(&attr);
-	if (r != 0)
-		return -r;
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&most);
-	sigdelset(&most, SIGBUS);
-	sigdelset(&most, SIGSEGV);
-	sigdelset(&most, SIGFPE);
-	sigdelset(&most, SIGILL);
-	pthread_sigmask(SIG_SETMASK, &most, &old);
-	r = pthread_create(&l->thread, &attr, loader_main, l);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	l->is_started = r == 0;
-	return -r;
-}
-
 CLEANUP_POINTER(struct loader, loader_free);
 
 int
@@ -116,9 +87,10 @@ loader_new(struct loader **ret, const char *path, int wakeup)
 		if (!l->path)
 			return -ENOMEM;
 	}
-	r = start_thread(l);
+	r = thread_start(&l->thread, loader_main, l);
 	if (r < 0)
 		return r;
+	l->is_started = true;
 	*ret = l;
 	l = NULL;
 	return 0;
