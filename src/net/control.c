@@ -204,6 +204,26 @@ control_answer(const struct control_identity *identity, control_handler *handler
 	return reply_print(reply, out);
 }
 
+/* --- accepting ---------------------------------------------------------------------------------- */
+
+static const struct timeval pause_time = {.tv_sec = PAUSE_S};
+
+/* A socket that cannot be accepted from stays readable: without a pause the loop would spin. */
+static void
+control_pause(struct control *c)
+{
+	if (event_add(c->pause, &pause_time) == 0)
+		event_del(c->readable);
+}
+
+/* Without memory for that, it is tried again: an operator must not be shut out for good. */
+static void
+control_open(struct control *c)
+{
+	if (event_add(c->readable, NULL) < 0)
+		event_add(c->pause, &pause_time);
+}
+
 /* --- clients ------------------------------------------------------------------------------------ */
 
 static void
@@ -214,7 +234,7 @@ client_free(struct control_client *client)
 	TAILQ_REMOVE(&c->clients, client, in_control);
 	/* There is room for one more. */
 	if (c->client_count-- == CLIENTS_MAX)
-		event_add(c->readable, NULL);
+		control_open(c);
 	if (client->event)
 		event_free(client->event);
 	close(client->fd);
@@ -359,17 +379,7 @@ control_on_pause_over(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (c->client_count < CLIENTS_MAX)
-		event_add(c->readable, NULL);
-}
-
-/* A socket that cannot be accepted from stays readable: without a pause the loop would spin. */
-static void
-control_pause(struct control *c)
-{
-	const struct timeval wait = {.tv_sec = PAUSE_S};
-
-	if (event_add(c->pause, &wait) == 0)
-		event_del(c->readable);
+		control_open(c);
 }
 
 static void
