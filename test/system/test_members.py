@@ -180,6 +180,19 @@ def test_status_says_which_setting_is_bad(machine):
 	failing_status(machine, "herd@Alpha.service", r'Status: ".*bad\.conf:3: .*fix-ttl.*"')
 
 
+def test_status_says_which_file_cannot_be_read(machine):
+	"""Root can read it, and so the generator did, but not the member."""
+	machine.write("/etc/herd/herd.conf.d/secret.conf", "[member Bravo]\nlisten = 127.0.0.1:12001\n", 0o600)
+	machine.systemctl("daemon-reload")
+	machine.systemctl("start", "--no-block", "herd@Bravo.service")
+	failing_status(machine, "herd@Bravo.service", r'Status: ".*secret\.conf.*Permission denied.*"')
+	with machine.client() as client:	# which runs
+		client.iamat(b"kiwi", LOCATION)
+	os.chmod(machine.path("/etc/herd/herd.conf.d/secret.conf"), 0o644)
+	with machine.client(("127.0.0.1", 12001)) as client:
+		assert client.iamat(b"kiwi", LOCATION).server == b"Bravo"
+
+
 def test_status_says_that_a_port_is_taken(machine):
 	"""The socket unit fails and says why; the member serves what there is."""
 	machine.write("/etc/herd/herd.conf.d/bravo.conf", "[member Bravo]\nlisten = 127.0.0.1:12001\n")

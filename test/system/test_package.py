@@ -19,9 +19,9 @@ RESTLESS = re.compile(r"/(var/log|var/cache|var/lib/systemd|var/lib/apt|tmp|var/
 
 @pytest.fixture(scope="session")
 def versions(images):
-	"""The package as it is and, made from it, one before and one after."""
-	made = {"now": images.deb}
-	for what, suffix in (("before", "~before"), ("after", "+after")):
+	"""Made from the package: one before, one after, and one after with a member that does not start."""
+	made = {}
+	for what, suffix in (("before", "~before"), ("after", "+after"), ("broken", "+broken")):
 		folder = os.path.join(images.folder, "deb-" + what)
 		root.command(["dpkg-deb", "-R", images.deb, folder], 120)
 		control = os.path.join(folder, "DEBIAN", "control")
@@ -31,6 +31,8 @@ def versions(images):
 		assert count == 1
 		with open(control, "w", encoding="utf-8") as file:
 			file.write(text)
+		if what == "broken":
+			shutil.copy("/bin/false", os.path.join(folder, "usr/sbin/herd-member"))
 		made[what] = os.path.join(images.folder, "herd_%s.deb" % what)
 		root.command(["dpkg-deb", "--root-owner-group", "-b", folder, made[what]], 120)
 		shutil.rmtree(folder)
@@ -63,6 +65,22 @@ def test_upgrade_and_downgrade_under_load(machine, versions, way):
 	started = {unit: int(machine.show(unit, "ExecMainStartTimestampMonotonic")) for unit in pids}
 	assert started[HELPER] < min(started[MEMBER], started["herd@Bravo.service"])
 	assert machine.systemctl("is-system-running", status=None).strip() == "running"
+
+
+def test_upgrade_to_one_that_does_not_start(machine, images, versions):
+	"""The first member that does not come up is as far as it goes: the others run on, and no socket is lost."""
+	machine.run("herdctl", "add", "Bravo", "--listen", "127.0.0.1:12001")
+	pid = machine.main_pid("herd@Bravo.service")
+	done = machine.install(versions["broken"], limit=200)
+	assert "did not come up" in done.stderr and "herd@Alpha.service" in done.stderr, done
+	assert machine.main_pid("herd@Bravo.service") == pid
+	with machine.client(("127.0.0.1", 12001)) as client:
+		told = client.iamat(b"kiwi")
+	machine.client().close()	# not refused
+	machine.install(images.deb)
+	with machine.client() as client:
+		assert client.held(b"kiwi") == told.line
+	machine.wait_active(MEMBER)
 
 
 def test_a_stopped_member_stays_stopped(machine, versions):
