@@ -142,10 +142,20 @@ segment_check_owner(const struct stat *st, bool readonly)
 static int
 segment_map(struct segment *s, int protection, int populate)
 {
-	void *base = mmap(NULL, s->constants.bytes, protection, MAP_SHARED | populate, s->fd, 0);
+	atomic_uint *shares = calloc(1, sizeof(*shares));
+	void *base;
 
-	if (base == MAP_FAILED)
-		return -errno;
+	if (!shares)
+		return -ENOMEM;
+	base = mmap(NULL, s->constants.bytes, protection, MAP_SHARED | populate, s->fd, 0);
+	if (base == MAP_FAILED) {
+		int r = -errno;
+
+		free(shares);
+		return r;
+	}
+	atomic_store_explicit(shares, 1, memory_order_relaxed);
+	s->shares = shares;
 	s->base = base;
 	return 0;
 }
@@ -294,7 +304,8 @@ segment_share(struct segment *ret, const struct segment *other)
 	s.fd = open(self, O_RDWR | O_CLOEXEC);
 	if (s.fd < 0)
 		return -errno;
-	s.is_borrowed = true;
+	/* Relaxed: whoever shares has it, so it cannot go away meanwhile. */
+	atomic_fetch_add_explicit(s.shares, 1, memory_order_relaxed);
 	*ret = s;
 	return 0;
 }
@@ -385,10 +396,14 @@ segment_follow(const struct segment *s, const char *name)
 void
 segment_done(struct segment *s)
 {
-	if (s->base && !s->is_borrowed)
+	/* Acquire and release: what the others did with it comes before it is gone. */
+	if (s->base && atomic_fetch_sub_explicit(s->shares, 1, memory_order_acq_rel) == 1) {
 		munmap(s->base, s->constants.bytes);
+		free(s->shares);
+	}
 	if (s->fd >= 0)
 		close(s->fd);
 	s->base = NULL;
+	s->shares = NULL;
 	s->fd = -1;
 }

@@ -89,8 +89,8 @@ struct segment {
 	struct segment_constants constants;
 	dev_t dev;
 	ino_t ino;
-	bool is_private;  /* nobody else can see it */
-	bool is_borrowed; /* the mapping belongs to another struct segment */
+	bool is_private;     /* nobody else can see it */
+	atomic_uint *shares; /* of the mapping: the last one to be done unmaps it */
 };
 
 /* Bytes of locks: byte n of the object is never written through the lock. */
@@ -113,7 +113,7 @@ int segment_create(struct segment *ret, const char *name, uint32_t clients, uint
 /* Makes one without a name. */
 int segment_create_private(struct segment *ret, uint32_t clients, uint32_t long_clients);
 
-/* The same mapping through an open file description of its own. */
+/* The same mapping through an open file description of its own; each is done in its own time. */
 int segment_share(struct segment *ret, const struct segment *other);
 
 /* Takes an object that is no good away from its name. -EBUSY: only_unused, and a process has it
@@ -126,6 +126,7 @@ int segment_remove_same(const char *name, const struct segment *s);
 /* 0: the name still leads to this segment, whole. > 0: it does not. */
 int segment_follow(const struct segment *s, const char *name);
 
+/* By any thread, if it is the only one that uses this struct. */
 void segment_done(struct segment *s);
 
 /* What a segment of this capacity takes. */

@@ -80,7 +80,8 @@ int table_open(struct table **ret, const struct table_options *options);
 /* Attaches read-only, never creates. -ENOENT: no herd here; -EBADMSG: damaged. */
 int table_open_readonly(struct table **ret, const char *name, int64_t ttl_ns);
 
-/* A second handle on the same mapping, for another thread; `other` must outlive it. */
+/* A second handle on the same mapping, for another thread; either may be freed first, and when `other` moves to
+   another segment this one stays. */
 int table_open_shared(struct table **ret, const struct table *other);
 
 /* A table of this process alone, for when the shared one cannot be had. */

@@ -560,6 +560,34 @@ test_shared_and_readonly(void **state)
 	assert_int_equal(table_open_readonly(&readonly, "/herd-test-none-of-this-name", 0), -ENOENT);
 }
 
+/* A shared handle stays where it is, and is of use, when the one it came from moves or goes. */
+static void
+test_shared_outlives(void **state)
+{
+	struct fixture *f = *state;
+	struct table *shared = NULL, *again = NULL;
+	char bytes[HERD_ID_MAX];
+	struct text id = help_id(bytes, 1, 20);
+	struct herd_fix fix;
+
+	help_fix(&fix, id, 1, 0);
+	assert_int_equal(help_put(f->t, &fix), 0);
+	assert_int_equal(table_open_shared(&shared, f->t), 0);
+	assert_int_equal(table_open_shared(&again, shared), 0);
+	assert_int_equal(table_unlink(f->name), 0);
+	assert_int_equal(table_refresh(f->t), TABLE_E_MOVED);
+	assert_held(shared, &fix);
+	table_free(shared);
+	assert_held(again, &fix);
+	assert_int_equal(count_fixes(again, 0), 1);
+	table_free(again);
+	assert_held(f->t, &fix);
+	assert_int_equal(table_open_shared(&shared, f->t), 0);
+	f->t = table_free(f->t);
+	assert_held(shared, &fix);
+	table_free(shared);
+}
+
 /* Runs body in a process of its own, with descriptors of its own; its exit status. */
 static int
 in_child(int (*body)(struct fixture *f, int argument), struct fixture *f, int argument)
@@ -1578,6 +1606,7 @@ main(void)
 		TEST(test_evicts_the_oldest),
 		TEST(test_two_handles),
 		TEST(test_shared_and_readonly),
+		TEST(test_shared_outlives),
 		TEST(test_two_processes),
 		TEST(test_names_live_and_die),
 		TEST(test_names_are_checked),
