@@ -132,7 +132,7 @@ help_fingerprint(struct table *t)
 static inline struct snapshot_order
 help_order(struct table *t, const char *shm, const char *folder)
 {
-	return (struct snapshot_order){.folder = folder, .shm = shm, .created_ns = table_created_ns(t)};
+	return (struct snapshot_order){.table = t, .folder = folder, .shm = shm};
 }
 
 static inline int
@@ -146,19 +146,11 @@ help_obey(const struct snapshot_order *order, struct snapshot_outcome *ret)
 }
 
 static inline int
-help_write_ttl(struct table *t, const char *shm, const char *folder, int64_t ttl_ns,
-	       struct snapshot_outcome *ret)
-{
-	struct snapshot_order order = help_order(t, shm, folder);
-
-	order.ttl_ns = ttl_ns;
-	return help_obey(&order, ret);
-}
-
-static inline int
 help_write(struct table *t, const char *shm, const char *folder, struct snapshot_outcome *ret)
 {
-	return help_write_ttl(t, shm, folder, 0, ret);
+	const struct snapshot_order order = help_order(t, shm, folder);
+
+	return help_obey(&order, ret);
 }
 
 static inline void

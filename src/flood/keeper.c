@@ -321,6 +321,12 @@ keeper_fault(const struct keeper *k)
 	return k->fault;
 }
 
+void
+keeper_look(struct keeper *k)
+{
+	follow(k);
+}
+
 struct table *
 keeper_table(struct keeper *k)
 {

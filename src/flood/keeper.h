@@ -30,6 +30,9 @@ int keeper_fault(const struct keeper *keeper);
 /* The table that is kept now, for looking at; another one after each turn of the loop. */
 struct table *keeper_table(struct keeper *keeper);
 
+/* Looks now whether the table is still there, as it does once a second anyway. */
+void keeper_look(struct keeper *keeper);
+
 /* The shared table cannot be used: this one is the helper's own. */
 bool keeper_is_lost(const struct keeper *keeper);
 

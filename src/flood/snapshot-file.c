@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 enum {
-	BUFFER = 64 * 1024,
-	WRITE_BACK = 1024 * 1024, /* what is not yet on its way to the disk */
-	ENTRIES_MAX = 100000,	  /* of a folder that are looked at */
+	BUFFER = 16 * 1024,
+	WRITE_BACK = 256 * 1024, /* what is not yet on its way to the disk */
+	ON_ITS_WAY = 4 * 1024 * 1024,
+	ENTRIES_MAX = 100000, /* of a folder that are looked at */
 };
 
 #define FIXES_MAX (UINT64_C(1) << 29)
@@ -125,7 +126,8 @@ struct snapshot_writer {
 	char tmp[SNAPSHOT_NAME_MAX]; /* "" before it is made */
 	struct snapshot_sum sum;
 	uint64_t fixes;
-	uint64_t bytes, sent; /* written; of these on their way to the disk */
+	uint64_t bytes, sent,
+		dropped; /* written; of these on their way to the disk; and not kept in memory */
 	size_t used;
 	char *buffer; /* owned, BUFFER bytes */
 };
@@ -169,14 +171,20 @@ snapshot_writer_new(struct snapshot_writer **ret, int folder, const struct snaps
 	return 0;
 }
 
-/* The disk gets its work while there is little of it, instead of all at the end. */
+/* The disk gets its work, and the page cache gives its pages back, bit by bit: all at the end, either
+   would be a burst of many milliseconds. Nobody will read them, and memory is better used otherwise. */
 static void
-writer_start_write_back(struct snapshot_writer *w)
+writer_push(struct snapshot_writer *w)
 {
 	if (w->bytes - w->sent < WRITE_BACK)
 		return;
 	(void)sync_file_range(w->fd, (off_t)w->sent, (off_t)(w->bytes - w->sent), SYNC_FILE_RANGE_WRITE);
 	w->sent = w->bytes;
+	if (w->sent - w->dropped < ON_ITS_WAY + WRITE_BACK)
+		return;
+	(void)posix_fadvise(w->fd, (off_t)w->dropped, (off_t)(w->sent - ON_ITS_WAY - w->dropped),
+			    POSIX_FADV_DONTNEED);
+	w->dropped = w->sent - ON_ITS_WAY;
 }
 
 static int
@@ -196,7 +204,7 @@ writer_flush(struct snapshot_writer *w)
 	}
 	w->bytes += w->used;
 	w->used = 0;
-	writer_start_write_back(w);
+	writer_push(w);
 	return 0;
 }
 
@@ -266,8 +274,7 @@ snapshot_writer_commit(struct snapshot_writer *w)
 		return r;
 	if (fsync(w->fd) < 0)
 		return -errno;
-	/* Nobody will read it: its pages are better used for something else. */
-	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
+	(void)posix_fadvise(w->fd, (off_t)w->dropped, 0, POSIX_FADV_DONTNEED);
 	fd = w->fd;
 	w->fd = -1;
 	if (close(fd) < 0)

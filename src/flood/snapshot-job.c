@@ -2,8 +2,9 @@
  * Snapshot, written once. Members share the processor's cores with this: a
  * burst of work must be shorter than anybody would notice who comes to wait
  * for it, and between two bursts the core is free for several times as long.
- * It works on a mapping of its own, which nobody moves under it, and takes no
- * lock: writers do not meet it.
+ * It takes no lock, so writers do not meet it, and uses the mapping that the
+ * helper has anyway: another one would cost a fault for each of its pages, and
+ * unmapping it would be a burst of many milliseconds.
  */
 #include "flood/snapshot-job.h"
 
@@ -17,7 +18,6 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "core/table.h"
 
 enum {
 	STEP_SLOTS = 64,    /* between two looks at the clock */
@@ -26,7 +26,7 @@ enum {
 	JOIN_S = 5,
 };
 
-#define BURST_NS (100 * INT64_C(1000))
+#define BURST_NS (40 * INT64_C(1000))
 
 /* --- pace ---------------------------------------------------------------------- */
 
@@ -75,7 +75,6 @@ struct work {
 	const struct snapshot_order *order;
 	const atomic_bool *cancel;
 	_Atomic uint64_t *progress;
-	struct table *table;
 	struct pace pace;
 	struct snapshot_outcome *out;
 };
@@ -84,17 +83,6 @@ static bool
 is_cancelled(const struct work *w)
 {
 	return atomic_load_explicit(w->cancel, memory_order_relaxed);
-}
-
-static int
-open_table(struct work *w)
-{
-	int r = table_open_readonly(&w->table, w->order->shm, w->order->ttl_ns);
-
-	w->out->doing = "read the table";
-	if (r == -ENOENT || (r == 0 && table_created_ns(w->table) != w->order->created_ns))
-		return SNAPSHOT_E_MOVED;
-	return r;
 }
 
 /* Somebody may have taken the last one away. */
@@ -110,10 +98,10 @@ is_there(const struct work *w, int folder)
 static int
 look_for_changes(struct work *w, int folder)
 {
-	uint64_t cursor = 0, state = (uint64_t)table_created_ns(w->table), done = 0;
+	uint64_t cursor = 0, state = (uint64_t)table_created_ns(w->order->table), done = 0;
 	int r;
 
-	while ((r = table_fingerprint(w->table, &cursor, PRINT_SLOTS, &state)) == 0) {
+	while ((r = table_fingerprint(w->order->table, &cursor, PRINT_SLOTS, &state)) == 0) {
 		if (is_cancelled(w))
 			return -ECANCELED;
 		atomic_fetch_add_explicit(w->progress, 1, memory_order_relaxed);
@@ -135,7 +123,7 @@ write_step(struct work *w, struct snapshot_writer *writer, uint64_t *cursor)
 	bool is_left_out;
 	int r;
 
-	while ((r = table_next_before(w->table, cursor, end, w->out->time_ns, &fix)) == 0) {
+	while ((r = table_next_before(w->order->table, cursor, end, w->out->time_ns, &fix)) == 0) {
 		r = snapshot_writer_put(writer, &fix, &is_left_out);
 		if (r < 0)
 			return r;
@@ -193,18 +181,18 @@ pace_start(struct work *w)
 {
 	const int64_t now_ns = clock_monotonic_ns();
 
-	w->pace = (struct pace){
-		.order = w->order, .start_ns = now_ns, .burst_ns = now_ns, .all = table_slots(w->table)};
+	w->pace = (struct pace){.order = w->order,
+				.start_ns = now_ns,
+				.burst_ns = now_ns,
+				.all = table_slots(w->order->table)};
 }
 
 static int
 work(struct work *w)
 {
 	CLEANUP(cleanup_close) int folder = -1;
-	int r = open_table(w);
+	int r;
 
-	if (r != 0)
-		return r;
 	pace_start(w);
 	w->out->doing = "open the folder";
 	folder = snapshot_open_folder(w->order->folder);
@@ -228,7 +216,6 @@ snapshot_write(const struct snapshot_order *order, const atomic_bool *cancel, _A
 	*ret = (struct snapshot_outcome){.time_ns = clock_now_ns()};
 	ret->error = work(&w);
 	ret->duration_ns = clock_monotonic_ns() - start_ns;
-	table_free(w.table);
 }
 
 /* --- the thread ------------------------------------------------------------------- */
@@ -239,6 +226,7 @@ struct snapshot_job {
 	atomic_bool has_ended; /* but for its wake-up call */
 	int wakeup;	       /* our own descriptor of it: the thread may outlive its owner */
 	struct snapshot_order order;
+	struct table *table;
 	char *folder, *shm;
 	atomic_bool cancel;
 	_Atomic uint64_t progress;
@@ -271,6 +259,10 @@ snapshot_job_new(struct snapshot_job **ret, const struct snapshot_order *order, 
 	job->wakeup = dup(wakeup);
 	if (!job->folder || !job->shm || job->wakeup < 0)
 		return job->wakeup < 0 ? -errno : -ENOMEM;
+	r = table_open_shared(&job->table, order->table);
+	if (r < 0)
+		return r;
+	job->order.table = job->table;
 	r = thread_start(&job->thread, job_main, job);
 	if (r < 0)
 		return r;
@@ -330,6 +322,7 @@ snapshot_job_free(struct snapshot_job *job)
 		return NULL;
 	if (job->wakeup >= 0)
 		close(job->wakeup);
+	table_free(job->table);
 	free(job->folder);
 	free(job->shm);
 	free(job);

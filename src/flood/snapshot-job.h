@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/table.h"
 #include "flood/snapshot-file.h"
 
 /* What to write. Texts are copied. */
 struct snapshot_order {
+	struct table *table; /* any handle; what is too old for it is left out. A job shares it */
 	const char *folder, *shm;
-	int64_t created_ns; /* of the segment that is meant */
-	int64_t ttl_ns;
 	bool has_state;
 	uint64_t state;	   /* of the table when it was last written: the same needs no writing */
 	int64_t within_ns; /* to be done in about so long */
@@ -22,12 +22,16 @@ struct snapshot_order {
 };
 
 enum {
+	/* What members on the same two cores do not notice, see test/bench/README.md. */
+	SNAPSHOT_IDLE_SHARE = 39,
+};
+
+enum {
 	SNAPSHOT_E_SAME = 10, /* the table has not changed, nothing was written */
-	SNAPSHOT_E_MOVED,     /* the name leads to another segment, or none: not now */
 };
 
 struct snapshot_outcome {
-	int error;	   /* 0, SNAPSHOT_E_SAME, SNAPSHOT_E_MOVED, negative errno */
+	int error;	   /* 0, SNAPSHOT_E_SAME; -EFAULT: the segment was cut short; negative errno */
 	const char *doing; /* that failed: "write", "read the table" */
 	uint64_t number, state;
 	int64_t time_ns; /* when the walk began: all that was stored before is in it */
@@ -36,7 +40,7 @@ struct snapshot_outcome {
 	uint64_t left_out; /* damaged ones */
 };
 
-/* Does it, here and now. Reads *cancel often; then -ECANCELED. Moves *progress. */
+/* Does it, here and now, with the handle itself. Reads *cancel often; then -ECANCELED. Moves *progress. */
 void snapshot_write(const struct snapshot_order *order, const atomic_bool *cancel, _Atomic uint64_t *progress,
 		    struct snapshot_outcome *ret);
 

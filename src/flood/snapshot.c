@@ -22,10 +22,9 @@
 enum {
 	SNAPSHOT_MAGIC = 0x534e4150, /* "SNAP" */
 	LOAD_LINES = 64,	     /* between two looks at the clock */
-	MOVED_MAX = 10,		     /* times in a row that the table was not where it should be */
+	MOVED_MAX = 10,		     /* times in a row that the table was cut short under a job */
 	WITHIN_SHARE = 2,	     /* an interval's share in which a snapshot should be written */
-	IDLE_SHARE = 9,		     /* of its time it rests so many times as long as it works */
-	LAST_IDLE_SHARE = 2,	     /* somebody waits for the last one */
+	LAST_IDLE_SHARE = 9, /* of the last one, which somebody waits for; without members it takes no rest */
 };
 
 #define START_NS       CLOCK_MSEC_NS
@@ -39,8 +38,8 @@ enum {
 /* A turn of loading, and the pause after it. */
 #define ALONE_TURN_NS	 (20 * CLOCK_MSEC_NS)
 #define ALONE_PAUSE_NS	 CLOCK_MSEC_NS
-#define MEMBERS_TURN_NS	 CLOCK_MSEC_NS
-#define MEMBERS_PAUSE_NS (3 * CLOCK_MSEC_NS)
+#define MEMBERS_TURN_NS	 (200 * INT64_C(1000))
+#define MEMBERS_PAUSE_NS CLOCK_MSEC_NS
 
 enum phase {
 	PHASE_OFF,
@@ -66,6 +65,7 @@ struct snapshot {
 
 	enum phase phase;
 	bool has_loaded, has_told;
+	bool is_stopping; /* as soon as it is loaded */
 	struct snapshot_load *load;
 	int load_folder;
 	int64_t turn_ns, pause_ns;
@@ -214,7 +214,7 @@ has_members(struct snapshot *s)
 static void
 set_load_pace(struct snapshot *s)
 {
-	bool are_there = has_members(s);
+	bool are_there = !s->is_stopping && has_members(s);
 
 	s->turn_ns = are_there ? MEMBERS_TURN_NS : ALONE_TURN_NS;
 	s->pause_ns = are_there ? MEMBERS_PAUSE_NS : ALONE_PAUSE_NS;
@@ -230,6 +230,20 @@ drop_load(struct snapshot *s)
 	s->status.is_loading = false;
 }
 
+/* Until later: what is there then is loaded before anything is written. */
+static void
+give_up_load(struct snapshot *s, const char *doing, int error)
+{
+	fail(s, doing, error);
+	drop_load(s);
+	if (s->is_stopping) {
+		finish(s);
+		return;
+	}
+	wait_again(s, at_most(s->interval_ns, RETRY_NS));
+	tell_loaded(s);
+}
+
 static void
 begin_load(struct snapshot *s)
 {
@@ -241,11 +255,7 @@ begin_load(struct snapshot *s)
 	if (r >= 0)
 		r = snapshot_load_new(&s->load, s->load_folder, s->shm, s->ttl_ns, snapshot_on_refused, s);
 	if (r < 0) {
-		/* Later: what is there then is loaded before anything is written. */
-		fail(s, s->load_folder < 0 ? "open the folder" : "load it", r);
-		drop_load(s);
-		wait_again(s, at_most(s->interval_ns, RETRY_NS));
-		tell_loaded(s);
+		give_up_load(s, s->load_folder < 0 ? "open the folder" : "load the last one", r);
 		return;
 	}
 	removed = snapshot_clean(s->load_folder, s->shm);
@@ -255,6 +265,9 @@ begin_load(struct snapshot *s)
 	s->phase = PHASE_LOAD;
 	s->status.is_loading = true;
 	set_load_pace(s);
+	/* Members have a table that lives, and serve: there is nobody to wait until it is all there. */
+	if (s->turn_ns == MEMBERS_TURN_NS)
+		tell_loaded(s);
 	wait_for(s, s->pause_ns);
 }
 
@@ -278,6 +291,8 @@ say_loaded(const struct snapshot *s, const struct snapshot_loaded *l)
 			  l->failed, s->folder, l->name, strerror(-l->error));
 }
 
+static void begin_last(struct snapshot *s);
+
 static void
 end_load(struct snapshot *s)
 {
@@ -298,7 +313,12 @@ end_load(struct snapshot *s)
 	}
 	drop_load(s);
 	s->has_loaded = true;
-	wait_again(s, s->interval_ns);
+	if (s->is_stopping) {
+		begin_last(s);
+		return;
+	}
+	/* What members were told while it was loaded has waited long enough. */
+	wait_again(s, s->has_told ? FLOOR_NS : s->interval_ns);
 	tell_loaded(s);
 }
 
@@ -315,9 +335,14 @@ load_turn(struct snapshot *s)
 		end_load(s);
 		return;
 	}
+	if (r == -ENOMEM) {
+		give_up_load(s, "load the last one", r);
+		return;
+	}
 	if (every_second(s)) {
 		set_load_pace(s);
-		s->hooks.extend(s->hooks.arg, EXTEND_NS);
+		if (!s->has_told || s->is_stopping)
+			s->hooks.extend(s->hooks.arg, EXTEND_NS);
 	}
 	/* -EFAULT: until the keeper has mended the table; -EAGAIN: until somebody lets go of a bucket. */
 	wait_for(s, r == 0 || r == -EAGAIN ? s->pause_ns : AGAIN_NS);
@@ -325,16 +350,22 @@ load_turn(struct snapshot *s)
 
 /* --- writing -------------------------------------------------------------------------- */
 
+/* The one that members use now, not the one that they may have left half a second ago. */
+static struct table *
+current_table(struct snapshot *s)
+{
+	keeper_look(s->keeper);
+	return keeper_table(s->keeper);
+}
+
 /* -EAGAIN: there is nothing to write from now. */
 static int
-start_job(struct snapshot *s, int64_t within_ns, int idle_share)
+start_job(struct snapshot *s, struct table *t, int64_t within_ns, int idle_share)
 {
-	struct table *t = keeper_table(s->keeper);
 	const struct snapshot_order order = {
+		.table = t,
 		.folder = s->folder,
 		.shm = s->shm,
-		.created_ns = table_created_ns(t),
-		.ttl_ns = s->ttl_ns,
 		.has_state = s->has_state,
 		.state = s->state,
 		.within_ns = within_ns,
@@ -368,7 +399,7 @@ wait_for_next(struct snapshot *s, int64_t took_ns)
 static void
 begin_write(struct snapshot *s)
 {
-	int r = start_job(s, s->interval_ns / WITHIN_SHARE, IDLE_SHARE);
+	int r = start_job(s, current_table(s), s->interval_ns / WITHIN_SHARE, SNAPSHOT_IDLE_SHARE);
 
 	if (r == 0) {
 		s->phase = PHASE_WRITE;
@@ -384,7 +415,7 @@ begin_write(struct snapshot *s)
 static void
 begin_last(struct snapshot *s)
 {
-	int r = start_job(s, LAST_WITHIN_NS, LAST_IDLE_SHARE);
+	int r = start_job(s, current_table(s), LAST_WITHIN_NS, has_members(s) ? LAST_IDLE_SHARE : 0);
 
 	if (r == 0) {
 		s->phase = PHASE_LAST;
@@ -433,9 +464,8 @@ take_outcome(struct snapshot *s, const struct snapshot_outcome *out)
 		s->status.unchanged++;
 		s->status.current_ns = out->time_ns;
 		log_debug("The table '%s' has not changed since its last snapshot", s->shm);
-	} else if (out->error == SNAPSHOT_E_MOVED) {
-		if (++s->moved > MOVED_MAX)
-			fail(s, out->doing, -ESTALE);
+	} else if (out->error == -EFAULT && ++s->moved <= MOVED_MAX) {
+		log_debug("The table '%s' was cut short while a snapshot was written", s->shm);
 	} else if (out->error != -ECANCELED) {
 		fail(s, out->doing, out->error);
 	}
@@ -452,7 +482,7 @@ go_on(struct snapshot *s, const struct snapshot_outcome *out)
 		return;
 	else if (out->error == 0 || out->error == SNAPSHOT_E_SAME)
 		wait_for_next(s, out->duration_ns);
-	else if (out->error == SNAPSHOT_E_MOVED || out->error == -ECANCELED)
+	else if (out->error == -EFAULT || out->error == -ECANCELED)
 		wait_again(s, AGAIN_NS);
 	else
 		wait_again(s, at_most(s->interval_ns, RETRY_NS));
@@ -628,7 +658,14 @@ snapshot_stop(struct snapshot *s)
 		wait_for(s, AGAIN_NS);
 		break;
 	case PHASE_LOAD:
-		/* Half of the table must not become the last one. */
+		/* Half of the table must not become the last one: either all of it is loaded, quickly, or,
+		   when nobody could tell it anything new yet, nothing is written. */
+		s->is_stopping = s->has_told;
+		if (s->is_stopping)
+			set_load_pace(s);
+		else
+			finish(s);
+		break;
 	case PHASE_OFF:
 		finish(s);
 		break;

@@ -2,10 +2,11 @@
 #define FLOOD_SNAPSHOT_H
 /*
  * Snapshot: what is left of the table when the host goes down. The helper
- * loads the last one when it starts, before it says that it is ready, writes
- * one every snapshot-interval and a last one when it stops. What is already on
- * the disk is not written again. Whatever goes wrong is told, costs no file
- * that was good, and is tried again.
+ * loads the last one when it starts, before it says that it is ready (unless
+ * members serve already: then beside them, slowly), writes one every
+ * snapshot-interval and a last one when it stops. What is already on the disk
+ * is not written again. Whatever goes wrong is told, costs no file that was
+ * good, and is tried again.
  */
 #include "conf/conf.h"
 #include "flood/keeper.h"
@@ -16,7 +17,7 @@ struct snapshot; /* opaque */
 /* All called from the loop. */
 struct snapshot_hooks {
 	void *arg;
-	void (*loaded)(void *arg);	       /* once: what there was is in the table */
+	void (*loaded)(void *arg); /* once: what there was is in the table, or nobody waits for it */
 	void (*extend)(void *arg, int64_t ns); /* loading, or writing the last one, takes so much longer */
 	void (*stopped)(void *arg); /* after snapshot_stop(), once: the last one is written, or given up */
 };

@@ -134,7 +134,7 @@ kill_at_every_call(void)
 		before = held;
 		clean();
 	}
-	CHECK(stops > 60 && stops < STOPS_MAX, "%ld stops", stops);
+	CHECK(stops > 40 && stops < STOPS_MAX, "%ld stops", stops);
 	table_free(t);
 	(void)table_unlink(segment);
 	checks_end("killed at each of %ld stops of a writer, before and after every system call", stops - 1);

@@ -129,6 +129,44 @@ def test_restart_over_a_living_table(folder):
 	assert folder.fixes() == before
 
 
+def many(folder):
+	"""A snapshot that takes a while to load, the herd being down."""
+	folder.settings["herd.table-clients"] = "60000"
+	flood = folder.helper()
+	folder.fill("--count", "50000")
+	flood.stop()
+	folder.reboot()
+
+
+def test_beside_members(folder):
+	"""Members do not wait for the helper, so it does not let anybody wait for what it loads beside them."""
+	many(folder)
+	alpha = folder.herd.member("Alpha", settings=folder.settings)
+	flood = folder.helper()
+	with alpha.client() as client:
+		client.iamat(b"somebody")
+		flood.wait_log("Loaded 50000 of 50000 fixes")
+		assert client.held(b"client-49999")
+	text = flood.text()
+	assert text.index("Helper is ready") < text.index("Loaded 50000")
+	flood.wait_log("Wrote a snapshot of the table '.*': 50001 fixes")	# at once: what came meanwhile is not on the disk
+
+
+def test_stopped_while_loading_beside_members(folder):
+	"""What came while it was loaded is in the last snapshot, and so is all that was loaded."""
+	many(folder)
+	alpha = folder.herd.member("Alpha", settings=folder.settings)
+	flood = folder.helper()
+	with alpha.client() as client:
+		client.iamat(b"somebody")
+	flood.stop()
+	assert "Loaded 50000 of 50000" in flood.text()
+	alpha.stop()
+	folder.reboot()
+	flood = folder.helper()
+	assert "Loaded 50001 of 50001" in flood.text()
+
+
 def test_every_interval(folder):
 	flood = folder.helper(settings={"flood.snapshot-interval": "200ms"})
 	for n in range(5):

@@ -722,7 +722,8 @@ test_expired(void **state)
 	/* And they are not written either. */
 	assert_int_equal(help_load(f->t, f->shm, f->folder, 0, &loaded), 0);
 	assert_int_equal(loaded.merged, 25);
-	assert_int_equal(help_write_ttl(f->t, f->shm, f->folder, hour_ns, &out), 0);
+	table_set_ttl(f->t, hour_ns);
+	assert_int_equal(help_write(f->t, f->shm, f->folder, &out), 0);
 	assert_int_equal(out.fixes, 75);
 }
 
@@ -931,22 +932,32 @@ test_unchanged(void **state)
 	assert_int_equal(help_obey(&order, &out), 0);
 }
 
+/* The table moves while it is written: the job goes on with what it has. */
 static void
 test_moved(void **state)
 {
 	struct fixture *f = *state;
 	struct snapshot_order order = help_order(f->t, f->shm, f->folder);
+	int wakeup = eventfd(0, EFD_CLOEXEC);
+	struct snapshot_job *job = NULL;
 	struct snapshot_outcome out;
 
-	fill(f, 10, 5);
-	assert_int_equal(help_obey(&order, &out), 0);
-	assert_int_equal(table_unlink(f->shm), 0);
-	assert_int_equal(help_obey(&order, &out), SNAPSHOT_E_MOVED);
-	assert_int_equal(table_refresh(f->t), TABLE_E_MOVED);
-	assert_int_equal(help_obey(&order, &out), SNAPSHOT_E_MOVED);
-	order.created_ns = table_created_ns(f->t);
-	assert_int_equal(help_obey(&order, &out), 0);
-	assert_int_equal(out.fixes, 10);
+	fill(f, 1000, 5);
+	order.within_ns = CLOCK_SECOND_NS;
+	order.idle_share = 100;
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(snapshot_job_new(&job, &order, wakeup), 0);
+		assert_int_equal(table_unlink(f->shm), 0);
+		assert_int_equal(table_refresh(f->t), TABLE_E_MOVED);
+		if (i == 4)
+			new_table(f, 100);
+		wait_for(wakeup);
+		assert_true(snapshot_job_ended(job, &out));
+		assert_int_equal(out.error, 0);
+		assert_int_equal(out.fixes, 1000);
+		job = snapshot_job_free(job);
+	}
+	close(wakeup);
 }
 
 /* The segment is cut short under the walk: an error, no file, and the last one stays. */
@@ -1070,7 +1081,7 @@ test_job_cancelled(void **state)
 	struct snapshot_outcome out;
 
 	new_table(f, 100000);
-	order.created_ns = table_created_ns(f->t);
+	order.table = f->t;
 	for (uint32_t i = 0; i < 20000; i++) {
 		char bytes[HERD_ID_MAX];
 
@@ -1098,7 +1109,7 @@ test_pace(void **state)
 	struct snapshot_outcome fast, slow;
 
 	new_table(f, 100000);
-	order.created_ns = table_created_ns(f->t);
+	order.table = f->t;
 	for (uint32_t i = 0; i < 60000; i++) {
 		char bytes[HERD_ID_MAX];
 
