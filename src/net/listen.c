@@ -254,13 +254,14 @@ int
 listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count)
 {
 	struct listen_socket l = {0};
-	const char *name = names ? names[index] : NULL;
+	const char *name;
 	int r;
 
 	if (index >= count)
 		return -ENOENT;
 	if (is_stored(names, index))
 		return LISTEN_E_STORED;
+	name = names ? names[index] : NULL;
 	l.fd = SD_LISTEN_FDS_START + (int)index;
 	if (sd_is_socket(l.fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && name_fits(name, "line"))
 		l.kind = LISTEN_STREAM;
