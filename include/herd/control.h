@@ -30,8 +30,21 @@ enum {
 	HERD_CONTROL_PATH_MAX = 108,	    /* of a path, its NUL included: what an address has room for */
 };
 
-/* How it is. Adds: status, the line that `systemctl status` shows; facts; degraded and notes, lists of
-   sentences. */
+/*
+ * How it is. Adds: status, the line that `systemctl status` shows; facts;
+ * degraded and notes, lists of sentences. A helper that makes snapshots adds
+ * snapshot, an object:
+ *	time		when the walk of the last one began: seconds since 1970, as all times here
+ *	current		when the table was last seen to have nothing that is not in it
+ *	age		how long ago that is, in seconds
+ *	fixes, bytes	in it
+ *	number		of it
+ *	took		seconds to write it; 0: it was loaded
+ *	loaded		fixes that the start brought back
+ *	written, unchanged, failed	attempts since the start
+ *	error		while the last attempt has failed: why
+ * Until there is one, the first seven are absent.
+ */
 #define HERD_CONTROL_STATUS "status"
 
 /* Reads the settings again; the reply comes when they are in effect. Adds: changed, needs_restart, lists

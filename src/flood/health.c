@@ -7,11 +7,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "net/control.h"
 
 enum {
 	HEALTH_MAGIC = 0x48454c50, /* "HELP" */
@@ -109,6 +111,37 @@ describe_snapshot(const struct health *h, struct report *r)
 	else if (s.is_on && s.has_written && gmtime_r(&time, &when) &&
 		 strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &when))
 		report_fact(r, "snapshot of %" PRIu64 " at %s", s.fixes, text);
+}
+
+void
+health_add_snapshot(struct health *h, struct json_object *reply)
+{
+	struct json_object *o = json_object_new_object();
+	struct snapshot_status s = {0};
+
+	if (h->snapshot)
+		snapshot_status(h->snapshot, &s);
+	if (!s.is_on || !o) {
+		json_object_put(o);
+		return;
+	}
+	if (s.has_written) {
+		json_object_object_add(o, "time", json_object_new_double((double)s.time_ns / 1e9));
+		json_object_object_add(o, "current", json_object_new_double((double)s.current_ns / 1e9));
+		json_object_object_add(o, "age",
+				       json_object_new_double((double)(clock_now_ns() - s.current_ns) / 1e9));
+		json_object_object_add(o, "fixes", json_object_new_int64((int64_t)s.fixes));
+		json_object_object_add(o, "bytes", json_object_new_int64((int64_t)s.bytes));
+		json_object_object_add(o, "number", json_object_new_int64((int64_t)s.number));
+		json_object_object_add(o, "took", json_object_new_double((double)s.duration_ns / 1e9));
+	}
+	json_object_object_add(o, "loaded", json_object_new_int64((int64_t)s.loaded));
+	json_object_object_add(o, "written", json_object_new_int64((int64_t)s.written));
+	json_object_object_add(o, "unchanged", json_object_new_int64((int64_t)s.unchanged));
+	json_object_object_add(o, "failed", json_object_new_int64((int64_t)s.failed));
+	if (s.error)
+		control_add_string(o, "error", s.message);
+	json_object_object_add(reply, "snapshot", o);
 }
 
 static void

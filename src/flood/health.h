@@ -26,6 +26,11 @@ void health_take_changes(struct health *h, const struct conf_changes *changes);
 /* How the helper is, now. */
 void health_describe(struct health *h, struct report *ret);
 
+struct json_object;
+
+/* Adds "snapshot" to a reply, if there are snapshots: herd/control.h says what is in it. */
+void health_add_snapshot(struct health *h, struct json_object *reply);
+
 /* Tells the service manager now, as far as it wants to hear it. */
 void health_tell(struct health *h);
 

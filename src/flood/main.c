@@ -146,6 +146,7 @@ flood_on_control(void *arg, struct text verb, struct text argument, struct json_
 	} else if (text_equal(verb, TEXT(HERD_CONTROL_STATUS))) {
 		health_describe(f->health, &report);
 		control_add_report(reply, &report);
+		health_add_snapshot(f->health, reply);
 		control_set_ok(reply);
 	} else {
 		return CONTROL_E_UNKNOWN;

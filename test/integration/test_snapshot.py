@@ -317,6 +317,38 @@ def test_the_table_moves(folder):
 	assert len(folder.fixes()) == 203
 
 
+def test_status(folder):
+	"""What the control socket tells of it."""
+	def status():
+		with socket.socket(socket.AF_UNIX) as connection:
+			connection.settimeout(LIMIT)
+			connection.connect(folder.herd.control + folder.herd.shm + ":flood")
+			connection.sendall(b"status\n")
+			with connection.makefile() as reply:
+				return json.loads(reply.read())
+
+	flood = folder.helper(settings={"flood.snapshot-interval": "100ms"})
+	folder.fill("--count", "100")
+	said = until(lambda: [s for s in [status()] if s["snapshot"].get("fixes") == 100], "a snapshot of all")[0]
+	told = said["snapshot"]
+	assert told["bytes"] == os.path.getsize(folder.name()) and told["number"] >= 1 and told["written"] >= 1
+	assert time.time() - 60 < told["time"] <= told["current"] <= time.time() and 0 <= told["age"] < 60
+	assert told["took"] > 0 and told["loaded"] == 0 and told["failed"] == 0 and "error" not in told
+	assert re.search(r"snapshot of 100 at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", said["status"])
+	os.rename(folder.path, folder.path + "-away")
+	flood.wait_log("trying again: cannot open the folder")
+	said = status()
+	assert said["snapshot"]["error"] == "cannot open the folder: No such file or directory"
+	assert said["snapshot"]["failed"] >= 1 and said["snapshot"]["fixes"] == 100
+	assert said["degraded"] == ["no new snapshot, trying again: cannot open the folder: No such file or directory"]
+	flood.stop()
+	os.rename(folder.path + "-away", folder.path)
+	folder.reboot()
+	folder.helper(settings={"flood.snapshot-interval": "1h"})
+	told = status()["snapshot"]
+	assert (told["fixes"], told["loaded"], told["took"]) == (100, 100, 0)
+
+
 # --- what is no good ------------------------------------------------------------
 
 def cut_short(path):
