@@ -259,6 +259,7 @@ listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count
 
 	if (index >= count)
 		return -ENOENT;
+	name = names ? names[index] : NULL;
 	if (is_stored(names, index))
 		return LISTEN_E_STORED;
 	name = names ? names[index] : NULL;
