@@ -189,6 +189,12 @@ datagram_on_again(evutil_socket_t fd, short what, void *arg)
 	member_publish_counts(d->member);
 }
 
+bool
+datagram_is_idle(const struct datagram *d)
+{
+	return d->rest.len == 0 && d->parcel_count == 0;
+}
+
 int
 datagram_new(struct datagram **ret, struct member *m, int fd)
 {

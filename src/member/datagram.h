@@ -14,6 +14,9 @@ int datagram_new(struct datagram **ret, struct member *m, int fd);
 /* Drops the replies that still wait to go out. Accepts NULL, returns NULL. */
 struct datagram *datagram_free(struct datagram *d);
 
+/* Whatever was received is answered. */
+bool datagram_is_idle(const struct datagram *d);
+
 /* Answers what has arrived, about a millisecond a turn. */
 void datagram_serve(struct datagram *d);
 

@@ -237,6 +237,12 @@ door_open(struct door *door)
 	door_on_pause_over(-1, 0, door);
 }
 
+bool
+door_is_idle(const struct door *door)
+{
+	return !door->datagram || datagram_is_idle(door->datagram);
+}
+
 const char *
 door_text(const struct door *door)
 {

@@ -14,6 +14,9 @@ struct door *door_free(struct door *door);
 void door_close(struct door *door);
 void door_open(struct door *door);
 
+/* It owes nobody a datagram. */
+bool door_is_idle(const struct door *door);
+
 /* "tcp 127.0.0.1:12000" */
 const char *door_text(const struct door *door);
 

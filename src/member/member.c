@@ -524,7 +524,9 @@ member_on_stop(void *arg)
 	struct member *m = arg;
 
 	notify_stopping(m->health.notify);
-	loop_stop(m->loop);
+	event_del(m->hold);
+	m->health.adopted = false; /* doors are closed because it ends */
+	closing_begin(m);
 }
 
 static int
@@ -623,6 +625,7 @@ member_free(struct member *m)
 	crowd_free(m->crowd);
 	while (m->door_count > 0)
 		door_free(m->doors[--m->door_count]);
+	closing_done(m);
 	control_free(m->control);
 	source_free(m->source);
 	if (m->table)

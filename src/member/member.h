@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "conf/options.h"
 #include "core/table.h"
+#include "member/closing.h"
 #include "member/health.h"
 #include "net/control.h"
 #include "net/listen.h"
@@ -50,6 +51,7 @@ struct member {
 	bool degraded; /* logged as such: the table is private */
 	struct source *source;
 	struct health health;
+	struct closing closing;
 	struct control *control; /* owned; NULL: nobody can ask this member */
 
 	struct door *doors[MEMBER_DOORS_MAX]; /* owned */

@@ -531,7 +531,7 @@ set_interest(struct event *event, bool *on, bool wanted)
 static void
 session_arm(struct session *s)
 {
-	set_interest(&s->readable, &s->reading, !s->ended && !s->more && !session_is_full(s));
+	set_interest(&s->readable, &s->reading, !s->ended && !s->leaving && !s->more && !session_is_full(s));
 	/* A client that can be written to comes up in the loop's next turn: just when the rest is due. */
 	set_interest(&s->writable, &s->writing, s->out.len > 0 || s->more);
 }
@@ -638,6 +638,60 @@ session_check_deadlines(struct session *s)
 		session_drop(s, "a line was not finished in time");
 	else if (session_is_idle(s))
 		session_drop(s, "it sent nothing for idle-timeout");
+}
+
+/* --- leaving ---------------------------------------------------------------------------- */
+
+enum { DISCARDS = 16 }; /* at a time, of one session */
+
+static bool
+session_owes_nothing(const struct session *s)
+{
+	return s->out.len + s->turn_len == 0 && TAILQ_EMPTY(&s->queue) && !s->more;
+}
+
+/* What the client has sent since, so that closing does not reset the connection. 0: it has sent no more;
+   positive: there may be more; negative errno, -EAGAIN: nothing just now. */
+static ssize_t
+session_discard(struct session *s)
+{
+	struct member *m = s->member;
+	ssize_t n = 1;
+
+	for (int i = 0; i < DISCARDS && n > 0; i++)
+		n = recv(session_fd(s), m->input, m->input_size, MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+/* The other end's kernel has it all. A Unix socket hands over what it holds also after it was closed. */
+static bool
+session_is_delivered(const struct session *s)
+{
+	int family = AF_UNSPEC, unsent = 0;
+	socklen_t len = sizeof(family);
+
+	if (getsockopt(session_fd(s), SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
+		return true;
+	return ioctl(session_fd(s), SIOCOUTQ, &unsent) < 0 || unsent == 0;
+}
+
+bool
+session_leave(struct session *s)
+{
+	ssize_t n;
+
+	s->leaving = true;
+	set_interest(&s->readable, &s->reading, false);
+	if (!session_owes_nothing(s))
+		return false;
+	if (!s->shut)
+		shutdown(session_fd(s), SHUT_WR);
+	s->shut = true;
+	n = session_discard(s);
+	if (n > 0 || (n == -EAGAIN && !session_is_delivered(s)))
+		return false;
+	session_free(s);
+	return true;
 }
 
 /* --- the beginning -------------------------------------------------------------------- */

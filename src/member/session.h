@@ -19,6 +19,7 @@ struct session {
 	bool skipping;		 /* inside a line that was too long */
 	bool ended;		 /* the client sends no more */
 	bool more;		 /* a turn ended before the lines in `in` did */
+	bool leaving, shut;	 /* the member ends: nothing is read; it was told so */
 	uint32_t pending;	 /* replies in the queue that wait */
 	size_t queued;		 /* bytes of replies in the queue that are ready */
 	struct buffer in;	 /* received, not answered yet */
@@ -45,6 +46,12 @@ void session_free(struct session *s);
 
 /* Sends the replies of all sessions that had a turn. */
 void session_send_all(struct member *m);
+
+/*
+ * The member ends: called now and then until it returns true, when the session is gone. What was read is
+ * answered and sent; what comes now is thrown away.
+ */
+bool session_leave(struct session *s);
 
 /* Called about four times a second: drops it when one of its deadlines is over. */
 void session_check_deadlines(struct session *s);

@@ -576,6 +576,99 @@ test_a_turn_of_datagrams_is_bounded(void **state)
 	close(client);
 }
 
+/* --- the member ends ------------------------------------------------------------ */
+
+static bool
+leave(struct fixture *f)
+{
+	return session_leave(TAILQ_FIRST(&f->m.sessions));
+}
+
+/* Nothing is owed: it ends at once, and in order. */
+static void
+test_leaves_at_once(void **state)
+{
+	struct fixture *f = *state;
+	char byte;
+
+	say(f, ME "a piece of a li");
+	assert_string_equal(heard(f), AT_ME);
+	assert_true(leave(f));
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+	assert_int_equal(read(f->client, &byte, 1), 0);
+}
+
+/* Commands that were read are answered, in order; those behind them are not read. */
+static void
+test_leaves_when_all_is_answered(void **state)
+{
+	struct fixture *f = *state;
+	char byte;
+
+	say(f, ME "WHATSAT me 1 1\nWHATSAT me 1 2\nlast\n");
+	assert_string_equal(heard(f), AT_ME);
+	assert_false(leave(f));
+	say(f, "too late\n");
+	assert_false(leave(f));
+	slow_answer(1);
+	turn(f);
+	assert_false(leave(f));
+	slow_answer(0);
+	turn(f);
+	assert_true(leave(f));
+	assert_string_equal(heard(f), AT_ME "{\"n\":0}\n\n" AT_ME "{\"n\":1}\n\n? last\n");
+	assert_int_equal(read(f->client, &byte, 1), 0); /* not a reset: what came too late was taken in */
+}
+
+/* Lines that had to wait for room are answered as the client reads. */
+static void
+test_leaves_when_all_is_read(void **state)
+{
+	struct fixture *f = *state;
+	size_t replies = 0;
+	char text[4096];
+	ssize_t n;
+
+	f->m.conf.unsent_max = 4096;
+	say(f, ME);
+	(void)heard(f);
+	for (int i = 0; i < 100; i++) /* one turn reads them all; there is room for few replies */
+		assert_int_equal(write(f->client, "WHATSAT me 1 20\n", 16), 16);
+	turn(f);
+	assert_true(TAILQ_FIRST(&f->m.sessions)->in.len > 0);
+	assert_false(leave(f));
+	while (!TAILQ_EMPTY(&f->m.sessions)) {
+		while ((n = read(f->client, text, sizeof(text))) > 0)
+			for (ssize_t i = 0; i < n; i++)
+				replies += text[i] == 'A';
+		turn(f);
+		(void)leave(f);
+	}
+	while ((n = read(f->client, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < n; i++)
+			replies += text[i] == 'A';
+	assert_int_equal(n, 0);
+	assert_int_equal(replies, 2 * 100); /* "AT Alpha" */
+}
+
+/* The client goes on sending: it is not waited for, the member's time bounds it. */
+static void
+test_leaves_a_chatterbox(void **state)
+{
+	struct fixture *f = *state;
+	char line[1000];
+	int asked = 0;
+
+	memset(line, 'x', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	do {
+		while (write(f->client, line, sizeof(line)) > 0)
+			;
+		assert_true(++asked < 1000);
+	} while (!leave(f));
+	assert_true(TAILQ_EMPTY(&f->m.sessions));
+}
+
 int
 main(void)
 {
@@ -593,6 +686,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_turn_of_datagrams_is_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands_wait_behind_a_fix, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_client_goes_while_its_fix_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaves_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaves_when_all_is_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaves_when_all_is_read, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_leaves_a_chatterbox, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
