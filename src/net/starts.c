@@ -4,7 +4,7 @@
  * always and at once, and back-off is here.
  *
  * The record is a file that others could write: it is read once, checked, and
- * nothing in it can make the program wait longer than WAIT_MAX.
+ * nothing in it can make the program wait longer than WAIT_MAX_NS.
  */
 #include "net/starts.h"
 
@@ -23,6 +23,7 @@
 
 #define WAIT_FIRST_NS (100 * CLOCK_MSEC_NS)
 #define WAIT_MAX_NS   (5 * CLOCK_SECOND_NS)
+#define HOLD_MAX_NS   CLOCK_SECOND_NS	     /* clients wait that long: enough not to spin is enough */
 #define SHORT_LIFE_NS (10 * CLOCK_SECOND_NS) /* of work; who lives longer has not crashed "again" */
 
 enum {
@@ -163,14 +164,14 @@ starts_free(struct starts *s)
 
 /* 0 for none; then it doubles from WAIT_FIRST_NS on. */
 static int64_t
-wait_after(uint32_t count)
+wait_after(uint32_t count, int64_t max_ns)
 {
 	int64_t wait_ns;
 
 	if (count == 0)
 		return 0;
 	wait_ns = WAIT_FIRST_NS << (count - 1 < DOUBLINGS_MAX ? count - 1 : DOUBLINGS_MAX);
-	return wait_ns < WAIT_MAX_NS ? wait_ns : WAIT_MAX_NS;
+	return wait_ns < max_ns ? wait_ns : max_ns;
 }
 
 unsigned int
@@ -182,13 +183,14 @@ starts_bad(const struct starts *s)
 int64_t
 starts_wait_ns(const struct starts *s)
 {
-	return s && s->died_early ? wait_after(s->now.failed) : 0;
+	return s && s->died_early ? wait_after(s->now.failed, WAIT_MAX_NS) : 0;
 }
 
 int64_t
 starts_hold_ns(const struct starts *s)
 {
-	return s && s->now.crashed > FREE_CRASHES ? wait_after(s->now.crashed - FREE_CRASHES) : 0;
+	return s && s->now.crashed > FREE_CRASHES ? wait_after(s->now.crashed - FREE_CRASHES, HOLD_MAX_NS)
+						  : 0;
 }
 
 /* --- what becomes of this one ------------------------------------------------------------ */
@@ -212,7 +214,7 @@ starts_fail(struct starts *s)
 	s->now.phase = PHASE_FAILED;
 	s->now.failed = one_more(s->now.failed);
 	record_write(s);
-	return wait_after(s->now.failed);
+	return wait_after(s->now.failed, WAIT_MAX_NS);
 }
 
 void

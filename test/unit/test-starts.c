@@ -141,7 +141,7 @@ test_starts_that_die(void **state)
 static void
 test_short_lives(void **state)
 {
-	static const int64_t holds[] = {0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
+	static const int64_t holds[] = {0, 0, 0, 0, 100, 200, 400, 800, 1000, 1000, 1000, 1000};
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < ELEMENTS(holds); i++) {
