@@ -13,7 +13,6 @@ import machine as machines
 from harness import At, Closed, now_text, time_ns
 
 PAUSE_S = 0.002	# between commands: the machines share two processors with other tests
-REPLY_S = 30.0
 IDS = 20	# per client
 
 
@@ -60,7 +59,7 @@ class Client(threading.Thread):
 			self.hang_up()
 			doors = self.load.doors
 			self.connection = self.load.machine.client(doors[(self.number + turn // 50 + self.broken) % len(doors)],
-				limit=REPLY_S)
+				limit=self.load.reply_s)
 		name = b"load-%d-%d" % (self.number, turn % IDS)
 		if turn % 3 == 2 and name in self.told:
 			self.reads += 1
@@ -74,9 +73,10 @@ class Client(threading.Thread):
 class Load:
 	"""with Load(machine, doors): the clients run meanwhile, and are checked at the end."""
 
-	def __init__(self, machine, doors, clients=4):
+	def __init__(self, machine, doors, clients=4, reply_s=30.0):
 		self.machine = machine
 		self.doors = doors
+		self.reply_s = reply_s
 		self.enough = threading.Event()
 		self.clients = [Client(self, n) for n in range(clients)]
 
@@ -89,7 +89,7 @@ class Load:
 	def __exit__(self, kind, *exception):
 		self.enough.set()
 		for client in self.clients:
-			client.join(2 * REPLY_S)
+			client.join(2 * self.reply_s)
 			assert not client.is_alive(), "a client is stuck"
 		if kind is None:
 			self.check()
