@@ -241,7 +241,7 @@ uint64_t
 plan_memory_max(const struct conf *conf)
 {
 	const struct table_options table = conf_table_options(conf);
-	uint64_t connection = ((96 + 256) << 10) + 2 * (uint64_t)conf->line_max + conf->work_max +
+	uint64_t connection = ((96 + 320) << 10) + 2 * (uint64_t)conf->line_max + conf->work_max +
 			      conf->unsent_max;
 
 	return (UINT64_C(64) << 20) + 2 * table_bytes(&table) + conf->connections_max * connection;

@@ -405,7 +405,7 @@ def test_help_version_and_check_config(generator):
 # --- MemoryMax= and a real member ---------------------------------------------------------
 
 CONNECTIONS = 150
-KERNEL = 256 << 10	# of a connection: what the kernel keeps, and the process does not see
+KERNEL = 320 << 10	# of a connection: what the kernel keeps, and the process does not see
 
 
 def memory_max(generator, connections):

@@ -172,7 +172,7 @@ test_limits(void **state)
 {
 	CLEANUP(conf_roster_done) struct conf_roster roster = {0};
 	CLEANUP(plan_done) struct plan plan = {0};
-	const uint64_t base = (64 << 20) + 10 * (352 << 10);
+	const uint64_t base = (64 << 20) + 10 * (416 << 10);
 
 	(void)state;
 	make(&roster, &plan,
@@ -187,7 +187,7 @@ test_limits(void **state)
 		const struct table_options table = conf_table_options(&roster.at[i].conf);
 
 		if (i == 4)
-			expected += (352 + 8) << 10;
+			expected += (416 + 8) << 10;
 		expected += 2 * table_bytes(&table);
 		snprintf(path, sizeof(path), "herd@%s.service.d/50-herd.conf", roster.at[i].name);
 		assert_int_equal(number_in(&plan, path, "\nMemoryMax="), expected);
