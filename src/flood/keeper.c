@@ -206,7 +206,14 @@ set_pace(struct keeper *k)
 
 	if (table_info(k->table, &info) == 0)
 		turn_ns /= (int64_t)((info.slots + info.long_slots) / SLICE + 1);
-	k->pace_ns = turn_ns < floor_ns ? floor_ns : turn_ns;
+	if (turn_ns < floor_ns)
+		turn_ns = floor_ns;
+	if (turn_ns == k->pace_ns)
+		return 0; /* set anew, a timer begins to wait anew */
+	/* What was in time by the old pace must not be late by the new one. */
+	if (keeper_moves(k, clock_monotonic_ns()))
+		k->swept_ns = clock_monotonic_ns();
+	k->pace_ns = turn_ns;
 	return loop_timer_set(k->sweep, k->pace_ns);
 }
 

@@ -625,7 +625,13 @@ snapshot_reload(struct snapshot *s, const struct conf *conf)
 	if (s->interval_ns == conf->snapshot_interval_ns)
 		return;
 	s->interval_ns = conf->snapshot_interval_ns;
-	if (s->phase == PHASE_OFF && is_on(s)) {
+	if (s->is_stopping) {
+		/* Switched off while what the last one needs was loaded: there is none, and nobody is kept waiting. */
+		if (s->phase == PHASE_LOAD && !is_on(s)) {
+			drop_load(s);
+			finish(s);
+		}
+	} else if (s->phase == PHASE_OFF && is_on(s)) {
 		s->phase = s->job ? PHASE_WRITE : PHASE_WAIT; /* a cancelled one, which ends soon */
 		wait_for(s, START_NS);
 	} else if (s->phase == PHASE_WAIT && is_on(s)) {

@@ -66,7 +66,7 @@ record_read(int fd, struct record *ret)
 
 	if (pread(fd, &r, sizeof(r), 0) != (ssize_t)sizeof(r) || r.magic != RECORD_MAGIC ||
 	    r.phase < PHASE_STARTING || r.phase > PHASE_ENDED || r.failed > COUNT_MAX ||
-	    r.crashed > COUNT_MAX)
+	    r.crashed > COUNT_MAX || r.since_ns < 0)
 		return false;
 	*ret = r;
 	return true;

@@ -1,10 +1,14 @@
 /*
  * The keeper vouches for itself only while its sweep gets on: keeper.c and the
- * helper's health.c. The linker puts our own table_sweep() before the real one.
+ * helper's health.c. The linker puts our own table_sweep() and clock before the
+ * real ones.
  */
 #include "unit.h"
 
+#include <time.h>
+
 #include "../notify-help.h"
+#include "../snapshot-help.h"
 #include "base/clock.h"
 #include "flood/health.h"
 
@@ -21,6 +25,20 @@ struct fixture {
 };
 
 static bool stuck;
+static unsigned int sweeps;
+static int64_t skew_ns; /* what the clock is ahead */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ret);
+
+int
+__wrap_clock_gettime(clockid_t id, struct timespec *ret)
+{
+	int r = __real_clock_gettime(id, ret);
+
+	ret->tv_sec += skew_ns / CLOCK_SECOND_NS;
+	return r;
+}
 
 int __real_table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns);
 int __wrap_table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns);
@@ -29,6 +47,7 @@ int __wrap_table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_
 int
 __wrap_table_sweep(struct table *t, uint64_t *cursor, uint32_t slots, int64_t now_ns)
 {
+	sweeps++;
 	return stuck ? 0 : __real_table_sweep(t, cursor, slots, now_ns);
 }
 
@@ -48,6 +67,7 @@ setup(void **state)
 
 	assert_non_null(f);
 	stuck = false;
+	skew_ns = 0;
 	snprintf(f->shm, sizeof(f->shm), "/herd-test-keeper-%d", (int)getpid());
 	f->conf = (struct conf){
 		.shm = f->shm, .table_clients = 64, .fix_ttl_ns = 0, .sweep_interval_ns = 10 * CLOCK_MSEC_NS};
@@ -128,6 +148,91 @@ test_slow_sweep(void **state)
 	assert_false(keeper_moves(f->keeper, clock_monotonic_ns() + 3 * 3600 * CLOCK_SECOND_NS));
 }
 
+/* What was late by a new interval was in time by the old one. */
+static void
+test_shorter_interval(void **state)
+{
+	struct fixture *f = *state;
+
+	f->conf.sweep_interval_ns = 3600 * CLOCK_SECOND_NS;
+	assert_int_equal(keeper_reload(f->keeper, &f->conf), 0);
+	skew_ns = 1800 * CLOCK_SECOND_NS;
+	for (int i = 0; i < 200 && !keeper_moves(f->keeper, clock_monotonic_ns()); i++)
+		turn(f, 1); /* until the name was looked at again */
+	assert_true(keeper_moves(f->keeper, clock_monotonic_ns()));
+	f->conf.sweep_interval_ns = 30 * CLOCK_SECOND_NS;
+	assert_int_equal(keeper_reload(f->keeper, &f->conf), 0);
+	assert_true(keeper_moves(f->keeper, clock_monotonic_ns()));
+}
+
+/* Settings that are read again and again do not put the sweep off for ever. */
+static void
+test_reloads_do_not_delay_it(void **state)
+{
+	struct fixture *f = *state;
+
+	f->conf.sweep_interval_ns = 300 * CLOCK_MSEC_NS;
+	assert_int_equal(keeper_reload(f->keeper, &f->conf), 0);
+	sweeps = 0;
+	for (int i = 0; i < 20; i++) {
+		turn(f, 1);
+		assert_int_equal(keeper_reload(f->keeper, &f->conf), 0);
+	}
+	assert_true(sweeps > 0);
+}
+
+/* --- the snapshot, while it is loaded ----------------------------------------- */
+
+static void
+on_event(void *arg)
+{
+	++*(unsigned int *)arg;
+}
+
+static void
+on_extend(void *arg, int64_t ns)
+{
+	(void)arg;
+	(void)ns;
+}
+
+/* Told to stop while it loads, it ends, though snapshots are switched off meanwhile. */
+static void
+test_switched_off_while_stopping(void **state)
+{
+	struct fixture *f = *state;
+	const struct table_options table = conf_table_options(&f->conf);
+	unsigned int told = 0, stopped = 0;
+	struct snapshot_hooks hooks = {&stopped, on_event, on_extend, on_event};
+	struct snapshot_status status = {0};
+	struct snapshot *s = NULL;
+	struct table *member = NULL;
+	char folder[64];
+
+	help_folder(folder);
+	assert_int_equal(table_open(&member, &table), 0);
+	assert_int_equal(table_register(member, TABLE_MEMBER, "Alpha", ""), 0);
+	f->conf.snapshot_dir = folder;
+	f->conf.snapshot_interval_ns = 60 * CLOCK_SECOND_NS;
+	assert_int_equal(snapshot_new(&s, f->loop, &f->conf, f->keeper, &hooks), 0);
+	for (int i = 0; i < 1000 && !status.is_loading; i++) {
+		event_base_loop(loop_base(f->loop), EVLOOP_ONCE);
+		snapshot_status(s, &status);
+	}
+	assert_true(status.is_loading);
+	told = stopped; /* a member is there: it was ready before it was loaded */
+	assert_int_equal(told, 1);
+	snapshot_stop(s);
+	f->conf.snapshot_interval_ns = 0;
+	snapshot_reload(s, &f->conf);
+	for (int i = 0; i < 100 && stopped == told; i++)
+		turn(f, 1);
+	assert_int_equal(stopped, told + 1);
+	snapshot_free(s);
+	table_free(member);
+	help_remove_folder(folder);
+}
+
 static void
 test_describe(void **state)
 {
@@ -153,6 +258,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pings_stop_when_the_sweep_does, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow_sweep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shorter_interval, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reloads_do_not_delay_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_switched_off_while_stopping, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_describe, setup, teardown),
 	};
 

@@ -296,6 +296,27 @@ test_what_waits_is_bounded(void **state)
 	assert_string_equal(manager_hear(&f->manager), "STOPPING=1");
 }
 
+/* A long wait is extended many times; what was said before it must not be lost to that. */
+static void
+test_extensions_push_nothing_out(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int fills;
+
+	begin(f);
+	fills = manager_fill(&f->manager);
+	notify_stopping(f->notify);
+	for (int i = 1; i <= 100; i++)
+		notify_extend_timeout(f->notify, i * CLOCK_SECOND_NS);
+	assert_int_equal(notify_kept(f->notify), 2);
+	while (fills-- > 0)
+		(void)manager_hear(&f->manager);
+	notify_flush(f->notify);
+	assert_string_equal(manager_hear(&f->manager), "STOPPING=1");
+	assert_string_equal(manager_hear(&f->manager), "EXTEND_TIMEOUT_USEC=100000000");
+	assert_string_equal(manager_hear(&f->manager), "");
+}
+
 static void
 test_no_manager_there(void **state)
 {
@@ -399,6 +420,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_long_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_queue, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_waits_is_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_extensions_push_nothing_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_manager_there, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pings_follow_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ping_waits, setup, teardown),

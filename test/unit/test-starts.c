@@ -197,6 +197,24 @@ test_bad_records(void **state)
 	}
 }
 
+/* The time is the last thing in it; no clock has begun before 0. */
+static void
+test_record_of_no_time(void **state)
+{
+	struct fixture *f = *state;
+	const int64_t least = INT64_MIN;
+	struct stat st;
+
+	starts_ready(begin(f), 0);
+	assert_int_equal(fstat(f->stored, &st), 0);
+	assert_int_equal(pwrite(f->stored, &least, sizeof(least), st.st_size - (off_t)sizeof(least)),
+			 sizeof(least));
+	f->starts = starts_free(f->starts);
+	assert_int_equal(starts_new(&f->starts, f->notify, dup(f->stored)), 0);
+	assert_int_equal(starts_bad(f->starts), 0);
+	assert_string_equal(manager_hear(&f->manager), "FDSTOREREMOVE=1\nFDNAME=starts");
+}
+
 /* Not a file at all, or one that cannot be written. */
 static void
 test_other_descriptors(void **state)
@@ -256,6 +274,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_starts_that_die, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_short_lives, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_record_of_no_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_descriptors, setup, teardown),
 		cmocka_unit_test(test_nobody_manages),
 		cmocka_unit_test_setup_teardown(test_exit, setup, teardown),
