@@ -96,6 +96,25 @@ conf_setting_find(struct text key)
 			       (struct text){dot + 1, key.len - section_len - 1});
 }
 
+bool
+conf_setting_choices(struct text name, char *out, size_t size)
+{
+	unsigned int count = 0;
+	size_t len = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < CONF_ID_COUNT; i++) {
+		if (!text_equal(text_of(conf_settings[i].name), name))
+			continue;
+		if (len < size)
+			len += (size_t)snprintf(out + len, size - len, "%s%s.%s", count ? " or " : "",
+						conf_section_name(conf_settings[i].section),
+						conf_settings[i].name);
+		count++;
+	}
+	return count > 1;
+}
+
 /* --- layers become settings --------------------------------------------------------------- */
 
 int

@@ -36,7 +36,7 @@ struct conf_addresses {
 	size_t count;
 };
 
-struct conf_paths {
+struct conf_paths { /* or other texts */
 	char **at;
 	size_t count;
 };
@@ -51,17 +51,22 @@ enum conf_section {
 };
 
 /* CONF_TYPE_x, and the C type of a setting's field. */
-#define CONF_TYPES(X)                                    \
-	X(SHM_NAME, char *)                              \
-	X(PATH, char *)                                  \
-	X(COUNT, uint32_t)                               \
-	X(BYTES, uint32_t)                               \
-	X(DURATION, int64_t) /* ns */                    \
-	X(LOG_LEVEL, int)    /* LOG_ERR ... LOG_DEBUG */ \
-	X(PROVIDER, int)     /* enum conf_provider */    \
-	X(RANK, int)	     /* enum conf_rank */        \
-	X(ADDRESSES, struct conf_addresses)              \
-	X(PATHS, struct conf_paths)
+#define CONF_TYPES(X)                                                \
+	X(SHM_NAME, char *)                                          \
+	X(PATH, char *)                                              \
+	X(COUNT, uint32_t)                                           \
+	X(BYTES, uint32_t)                                           \
+	X(DURATION, int64_t) /* ns */                                \
+	X(LOG_LEVEL, int)    /* LOG_ERR ... LOG_DEBUG */             \
+	X(PROVIDER, int)     /* enum conf_provider */                \
+	X(RANK, int)	     /* enum conf_rank */                    \
+	X(ADDRESSES, struct conf_addresses)                          \
+	X(PATHS, struct conf_paths)                                  \
+	X(BOOL, bool)                                                \
+	X(HOST_NAME, char *)                                         \
+	X(HOST_ID, char *)	    /* hexadecimal */                \
+	X(PEERS, struct conf_paths) /* each good for host_parse() */ \
+	X(HOSTS, struct conf_paths) /* the same, or one path: it begins with '/' */
 
 #define X(type, c) typedef c conf_c_##type;
 CONF_TYPES(X)
@@ -98,6 +103,10 @@ extern const struct conf_setting conf_settings[CONF_ID_COUNT];
 /* "name" or "section.name". NULL: none, or more than one of that name. */
 const struct conf_setting *conf_setting_find(struct text key);
 
+/* "member.listen or flood.listen": what a name of several sections may mean, each enough for conf_setting_find().
+   False: the name is not one of several. */
+bool conf_setting_choices(struct text name, char *out, size_t size);
+
 /* "herd", "member", "flood", "places" */
 const char *conf_section_name(enum conf_section section);
 
@@ -133,7 +142,10 @@ struct conf_extra {
 struct conf_source {
 	const char *file;   /* NULL: CONF_FILE, which may be missing */
 	const char *member; /* whose [member NAME] to take; NULL: nobody's */
-	bool forgive;	    /* mistakes of other members do not count: one section must not stop them all */
+	/* Where a setting on the command line is looked for first if several sections have one of its name;
+	   enum conf_section bits. */
+	unsigned int sections;
+	bool forgive; /* mistakes of other members do not count: one section must not stop them all */
 	const struct conf_set *sets;
 	size_t set_count;
 	conf_report_fn *report;

@@ -532,16 +532,30 @@ load_drop_ins(struct load *l, const char *file)
 
 /* --- the command line ------------------------------------------------------------------ */
 
+/* What a program has itself comes first: --set listen=... means to a member what it means in its section. */
+static const struct conf_setting *
+setting_of_key(const struct load *l, struct text key)
+{
+	const struct conf_setting *s = conf_setting_find(key);
+
+	return s ? s : conf_setting_in(l->source->sections, key);
+}
+
 static void
 load_sets(struct load *l)
 {
+	char choices[128];
+
 	begin_file(l, "", false);
 	for (size_t i = 0; i < l->source->set_count; i++) {
 		const struct conf_set *set = &l->source->sets[i];
-		const struct conf_setting *s = conf_setting_find(text_of(set->key));
+		const struct conf_setting *s = setting_of_key(l, text_of(set->key));
 
 		if (s)
 			layer_set(l, &l->sets, s, set->option, set->value);
+		else if (conf_setting_choices(text_of(set->key), choices, sizeof(choices)))
+			complain(l, OF_ALL, set->option, "setting '%.64s': there are several (expected %s)",
+				 set->key, choices);
 		else
 			complain(l, OF_ALL, set->option, "setting '%.64s': unknown", set->key);
 	}

@@ -291,6 +291,7 @@ options_source(const struct options *o, const char *member)
 	return (struct conf_source){
 		.file = o->config,
 		.member = member,
+		.sections = o->program->sections,
 		.sets = o->sets,
 		.set_count = o->set_count,
 		.report = report,
@@ -329,6 +330,9 @@ log_changes(const struct conf *conf, const struct conf_changes *changes)
 		if (changes->changed[id] && conf_value_format(conf, id, &value) == 0)
 			log_info("Setting '%s' is now %.*s (%s)", conf_settings[id].name, (int)value.len,
 				 value.bytes, conf_origin(conf, id));
+		else if (changes->changed[id])
+			log_info("Setting '%s' has changed (%s)", conf_settings[id].name,
+				 conf_origin(conf, id));
 	}
 	log_event(LOG_NOTICE, MSG_SETTINGS_LOADED,
 		  LOG_FIELDS("HERD_CHANGED=%u", changes->changed_count, "HERD_NEEDS_RESTART=%u",

@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "conf/value-hosts.h"
 
 struct word {
 	const char *word;
@@ -34,6 +35,12 @@ static const struct word providers[] = {
 static const struct word ranks[] = {
 	{"prominence", CONF_RANK_PROMINENCE},
 	{"distance", CONF_RANK_DISTANCE},
+	{NULL, 0},
+};
+
+static const struct word booleans[] = {
+	{"yes", true},
+	{"no", false},
 	{NULL, 0},
 };
 
@@ -91,7 +98,16 @@ no_memory(char why[VALUE_WHY_MAX])
 static const struct word *
 words_of(enum conf_type type)
 {
-	return type == CONF_TYPE_LOG_LEVEL ? log_levels : type == CONF_TYPE_PROVIDER ? providers : ranks;
+	switch (type) {
+	case CONF_TYPE_LOG_LEVEL:
+		return log_levels;
+	case CONF_TYPE_PROVIDER:
+		return providers;
+	case CONF_TYPE_RANK:
+		return ranks;
+	default:
+		return booleans;
+	}
 }
 
 static int
@@ -228,22 +244,46 @@ is_shm_name(struct text t)
 	return true;
 }
 
+static bool
+type_is_text(enum conf_type type)
+{
+	return type == CONF_TYPE_SHM_NAME || type == CONF_TYPE_PATH || type == CONF_TYPE_HOST_NAME ||
+	       type == CONF_TYPE_HOST_ID;
+}
+
 static int
-parse_text(const struct conf_setting *s, struct text t, char **field, char why[VALUE_WHY_MAX])
+check_text(const struct conf_setting *s, struct text t, char why[VALUE_WHY_MAX])
 {
 	bool fits = (int64_t)t.len >= s->min && (int64_t)t.len <= s->max;
-	char *copy;
 
 	if (s->type == CONF_TYPE_SHM_NAME && !(fits && is_shm_name(t)))
 		return invalid(why,
 			       "'%s' is no name (expected '/' and up to %" PRId64
 			       " letters, digits, '-', '_' and '.')",
 			       SHOW(t), s->max - 1);
+	if (s->type == CONF_TYPE_HOST_NAME && !value_is_host_name(s, t))
+		return invalid(why,
+			       "'%s' is no name (expected %" PRId64 " to %" PRId64
+			       " letters, digits, '-' and '.')",
+			       SHOW(t), s->min, s->max);
+	if (s->type == CONF_TYPE_HOST_ID && !value_is_host_id(t))
+		return invalid(why, "'%s' is no id (expected 32 hexadecimal digits)", SHOW(t));
 	if (!fits || !is_shown_as_is(t))
 		return invalid(why,
 			       "'%s' is no path (expected 1 to %" PRId64
 			       " printable characters, ';' and '#' only behind another)",
 			       SHOW(t), s->max);
+	return 0;
+}
+
+static int
+parse_text(const struct conf_setting *s, struct text t, char **field, char why[VALUE_WHY_MAX])
+{
+	char *copy;
+	int r = check_text(s, t, why);
+
+	if (r != 0)
+		return r;
 	copy = strndup(t.at, t.len);
 	if (!copy)
 		return no_memory(why);
@@ -373,21 +413,29 @@ parse_paths(const struct conf_setting *s, struct text t, struct conf_paths *list
 
 /* --- all of them ---------------------------------------------------------------- */
 
+static bool
+type_is_texts(enum conf_type type)
+{
+	return type == CONF_TYPE_PATHS || type == CONF_TYPE_PEERS || type == CONF_TYPE_HOSTS;
+}
+
 bool
 value_is_list(const struct conf_setting *s)
 {
-	return s->type == CONF_TYPE_ADDRESSES || s->type == CONF_TYPE_PATHS;
+	return s->type == CONF_TYPE_ADDRESSES || type_is_texts(s->type);
 }
 
 int
 value_parse(const struct conf_setting *s, struct text t, void *field, char why[VALUE_WHY_MAX])
 {
 	int64_t number = 0;
-	int r;
+	int r, word;
 
 	switch (s->type) {
 	case CONF_TYPE_SHM_NAME:
 	case CONF_TYPE_PATH:
+	case CONF_TYPE_HOST_NAME:
+	case CONF_TYPE_HOST_ID:
 		return parse_text(s, t, field, why);
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_BYTES:
@@ -405,6 +453,14 @@ value_parse(const struct conf_setting *s, struct text t, void *field, char why[V
 		return parse_addresses(s, t, field, why);
 	case CONF_TYPE_PATHS:
 		return parse_paths(s, t, field, why);
+	case CONF_TYPE_BOOL:
+		r = parse_word(booleans, t, &word, why);
+		if (r == 0)
+			*(bool *)field = word != 0;
+		return r;
+	case CONF_TYPE_PEERS:
+	case CONF_TYPE_HOSTS:
+		return value_parse_hosts(s, t, field, why);
 	}
 	abort();
 }
@@ -447,6 +503,8 @@ value_format(const struct conf_setting *s, const void *field, struct buffer *out
 	switch (s->type) {
 	case CONF_TYPE_SHM_NAME:
 	case CONF_TYPE_PATH:
+	case CONF_TYPE_HOST_NAME:
+	case CONF_TYPE_HOST_ID:
 		return buffer_append(out, text_of(*(char *const *)field));
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_BYTES:
@@ -462,7 +520,11 @@ value_format(const struct conf_setting *s, const void *field, struct buffer *out
 	case CONF_TYPE_ADDRESSES:
 		return format_addresses(field, out);
 	case CONF_TYPE_PATHS:
+	case CONF_TYPE_PEERS:
+	case CONF_TYPE_HOSTS:
 		return format_paths(field, out);
+	case CONF_TYPE_BOOL:
+		return buffer_append(out, text_of(word_of(booleans, *(const bool *)field)));
 	}
 	abort();
 }
@@ -488,11 +550,11 @@ static const size_t sizes[] = {
 void
 value_done(const struct conf_setting *s, void *field)
 {
-	if (s->type == CONF_TYPE_SHM_NAME || s->type == CONF_TYPE_PATH) {
+	if (type_is_text(s->type)) {
 		free(*(char **)field);
 	} else if (s->type == CONF_TYPE_ADDRESSES) {
 		free(((struct conf_addresses *)field)->at);
-	} else if (s->type == CONF_TYPE_PATHS) {
+	} else if (type_is_texts(s->type)) {
 		struct conf_paths *list = field;
 
 		while (list->count > 0)
@@ -552,11 +614,11 @@ value_copy(const struct conf_setting *s, void *to, const void *from)
 {
 	int r;
 
-	if (s->type == CONF_TYPE_SHM_NAME || s->type == CONF_TYPE_PATH)
+	if (type_is_text(s->type))
 		r = copy_text(to, *(char *const *)from);
 	else if (s->type == CONF_TYPE_ADDRESSES)
 		r = copy_addresses(to, from);
-	else if (s->type == CONF_TYPE_PATHS)
+	else if (type_is_texts(s->type))
 		r = copy_paths(to, from);
 	else
 		r = (memcpy(to, from, sizes[s->type]), 0);

@@ -364,7 +364,7 @@ const struct command command_add = {
 		(const struct options_entry[]){
 			{.name = "listen",
 			 .argument = "ADDR:PORT",
-			 .setting = "listen",
+			 .setting = "member.listen",
 			 .help = "A TCP address of it; may be given many times"},
 			{.name = "udp",
 			 .argument = "ADDR:PORT",

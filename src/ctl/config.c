@@ -76,6 +76,7 @@ config_run(struct ctl *ctl, int argc, char **argv)
 	CLEANUP(conf_done) struct conf conf = {};
 	const struct conf_setting *setting;
 	const char *meant;
+	char choices[128];
 	int r;
 
 	r = conf_load(&conf, &source);
@@ -88,6 +89,8 @@ config_run(struct ctl *ctl, int argc, char **argv)
 	setting = conf_setting_find(text_of(argv[0]));
 	if (setting)
 		return show_one(ctl->out, &conf, setting);
+	if (conf_setting_choices(text_of(argv[0]), choices, sizeof(choices)))
+		return ctl_fail(CTL_NO, "There are several settings '%s': %s", argv[0], choices);
 	meant = ctl_nearest(argv[0], next_setting);
 	if (meant)
 		return ctl_fail(CTL_NO, "There is no setting '%s'. Did you mean '%s'?", argv[0], meant);

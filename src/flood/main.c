@@ -20,6 +20,9 @@
 
 static const struct options_entry entries[] = {
 	{"shm", "NAME", "shm", "Shared memory of the table to keep"},
+	{"listen", "ADDR:PORT", "flood.listen", "Listen for helpers of other hosts; may be repeated"},
+	{"peer", "[NAME] ADDR:PORT", "peer", "Be linked with this host; may be repeated"},
+	{"name", "NAME", "flood.name", "This host's name among the hosts"},
 	{0},
 };
 static const struct options_program program = {

@@ -88,6 +88,7 @@ static void
 test_table(void **state)
 {
 	CLEANUP(conf_done) struct conf conf = {0};
+	char choices[128];
 
 	(void)state;
 	check_good(&conf, "", NULL);
@@ -100,7 +101,8 @@ test_table(void **state)
 		assert_int_equal(strspn(s->name, "abcdefghijklmnopqrstuvwxyz-"), strlen(s->name));
 		assert_in_range(strlen(s->help), 10, 66 /* columns of --help */);
 		assert_true(s->min <= s->max);
-		assert_ptr_equal(conf_setting_find(text_of(s->name)), s);
+		if (strcmp(s->name, "listen") != 0) /* [member NAME] and [flood] both have one */
+			assert_ptr_equal(conf_setting_find(text_of(s->name)), s);
 		snprintf(key, sizeof(key), "%s.%s", conf_section_name(s->section), s->name);
 		assert_ptr_equal(conf_setting_find(text_of(key)), s);
 	}
@@ -110,6 +112,11 @@ test_table(void **state)
 	assert_null(conf_setting_find(TEXT("line")));
 	assert_null(conf_setting_find(TEXT("")));
 	assert_null(conf_setting_find(TEXT(".")));
+	assert_null(conf_setting_find(TEXT("listen")));
+	assert_true(conf_setting_choices(TEXT("listen"), choices, sizeof(choices)));
+	assert_string_equal(choices, "member.listen or flood.listen");
+	assert_false(conf_setting_choices(TEXT("udp"), choices, sizeof(choices)));
+	assert_false(conf_setting_choices(TEXT("member.listen"), choices, sizeof(choices)));
 }
 
 static void
@@ -211,11 +218,11 @@ static void
 test_refuses_settings(void **state)
 {
 	(void)state;
-	check_bad("[herd]\nsmh = /x\nsweep-interval = 1s\n[member Alpha]\nshm = /x\n[flood]\nlisten = 1\n",
+	check_bad("[herd]\nsmh = /x\nsweep-interval = 1s\n[member Alpha]\nshm = /x\n[flood]\nudp = 1\n",
 		  "x.conf:2: setting 'smh': unknown in [herd]\n"
 		  "x.conf:3: setting 'sweep-interval': unknown in [herd] (expected in [flood])\n"
 		  "x.conf:5: setting 'shm': unknown in [member Alpha] (expected in [herd])\n"
-		  "x.conf:7: setting 'listen': unknown in [flood] (expected in [member NAME] or [herd])\n");
+		  "x.conf:7: setting 'udp': unknown in [flood] (expected in [member NAME] or [herd])\n");
 	check_bad("[member]\nx = 1\n[member A/B]\n[member ]\n[member AAAAAAAAAAAAAAAAAAAAAAAA]\n[members]\n",
 		  "x.conf:1: section [member]: '' is no name of a member (expected 1 to 23 letters, digits, "
 		  "'-', '_' "
@@ -265,12 +272,15 @@ static void
 check_value(enum conf_id id, const char *in, const char *shown, const char *why)
 {
 	CLEANUP(conf_done) struct conf conf = {0};
-	struct conf_set set = {"--set", conf_settings[id].name, in};
+	char key[64];
+	struct conf_set set = {"--set", key, in};
 	struct text nothing = TEXT("");
 	struct conf_source source = {.report = say, .bytes = &nothing, .sets = &set, .set_count = 1};
 	char expected[1024];
 	int r;
 
+	snprintf(key, sizeof(key), "%s.%s", conf_section_name(conf_settings[id].section),
+		 conf_settings[id].name);
 	said[0] = '\0';
 	r = conf_load(&conf, &source);
 	if (shown) {
@@ -425,6 +435,49 @@ test_lists(void **state)
 
 /* Lines in a section add up, an empty one starts over; of a bad line nothing is kept. */
 static void
+test_hosts(void **state)
+{
+	static const char *const ids[] = {"0123456789abcdef", "0123456789abcdef0123456789abcdeg",
+					  "0123456789abcdef0123456789abcdef0"};
+	CLEANUP(conf_done) struct conf conf = {0};
+	char why[256];
+
+	(void)state;
+	check_value(CONF_ID_flood_plain, "yes", "yes", NULL);
+	check_value(CONF_ID_flood_plain, "no", "no", NULL);
+	check_value(CONF_ID_flood_plain, "true", NULL, "'true' is unknown (expected yes or no)");
+	check_value(CONF_ID_flood_name, "hill-1.example", "hill-1.example", NULL);
+	check_value(CONF_ID_flood_name, "", "", NULL);
+	check_value(CONF_ID_flood_name, "hill_1", NULL,
+		    "'hill_1' is no name (expected 0 to 63 letters, digits, '-' and '.')");
+	check_value(CONF_ID_flood_herd, "", NULL,
+		    "'' is no name (expected 1 to 63 letters, digits, '-' and '.')");
+	check_value(CONF_ID_flood_host_id, "0123456789abcdefABCDEF0123456789",
+		    "0123456789abcdefABCDEF0123456789", NULL);
+	check_value(CONF_ID_flood_host_id, "", "", NULL);
+	for (size_t i = 0; i < ELEMENTS(ids); i++) {
+		snprintf(why, sizeof(why), "'%s' is no id (expected 32 hexadecimal digits)", ids[i]);
+		check_value(CONF_ID_flood_host_id, ids[i], NULL, why);
+	}
+	check_value(CONF_ID_flood_peers, " hill  192.0.2.1:12400 ,192.0.2.2:12400,",
+		    "hill 192.0.2.1:12400, 192.0.2.2:12400", NULL);
+	check_value(CONF_ID_flood_peers, "hill 192.0.2.1:12400, hill\t192.0.2.1:12400", NULL,
+		    "'hill 192.0.2.1:12400' is listed twice (expected different hosts)");
+	check_value(CONF_ID_flood_hosts, "/etc/herd/hosts", "/etc/herd/hosts", NULL);
+	check_value(CONF_ID_flood_hosts, "hill 192.0.2.1:12400 site=a, smith [::1]:1",
+		    "hill 192.0.2.1:12400 site=a, smith [::1]:1", NULL);
+	check_value(CONF_ID_flood_hosts, "hill 192.0.2.1:12400, /etc/hosts", NULL,
+		    "'/etc/hosts' is beside another entry (expected a file alone, or a list)");
+	check_value(CONF_ID_flood_hosts, "/etc/hosts, hill 192.0.2.1:12400", NULL,
+		    "'hill 192.0.2.1:12400' is beside another entry (expected a file alone, or a list)");
+	check_good(&conf, "[flood]\npeer = hill 192.0.2.1:1\npeer = 192.0.2.2:2\nlisten = 127.0.0.1:3\n",
+		   NULL);
+	assert_string_equal(value(&conf, CONF_ID_flood_peers), "hill 192.0.2.1:1, 192.0.2.2:2");
+	assert_string_equal(value(&conf, CONF_ID_flood_listen), "127.0.0.1:3");
+	assert_string_equal(value(&conf, CONF_ID_listen), "");
+}
+
+static void
 test_lists_add_up(void **state)
 {
 	CLEANUP(conf_done) struct conf conf = {0};
@@ -487,8 +540,12 @@ test_sets(void **state)
 	};
 	struct conf_set bad[] = {
 		{"--set", "line", "3000"}, {"--set", "flood.shm", "/x"}, {"--listen", "listen", "x"}};
-	struct conf_source source = {
-		.member = "Alpha", .report = say, .bytes = &text, .sets = sets, .set_count = ELEMENTS(sets)};
+	struct conf_source source = {.member = "Alpha",
+				     .sections = CONF_SECTION_HERD | CONF_SECTION_MEMBER,
+				     .report = say,
+				     .bytes = &text,
+				     .sets = sets,
+				     .set_count = ELEMENTS(sets)};
 	CLEANUP(conf_done) struct conf conf = {0};
 
 	(void)state;
@@ -506,6 +563,13 @@ test_sets(void **state)
 			    "--listen: setting 'listen': 'x' is no address (expected ADDRESS:PORT, such as "
 			    "127.0.0.1:12000 or [::1]:12000)\n");
 	assert_int_equal(conf.line_max, 4000); /* as before */
+	source.sections = 0;
+	source.set_count = 3;
+	said[0] = '\0';
+	assert_int_equal(conf_load(&conf, &source), CONF_E_INVALID);
+	assert_non_null(strstr(said,
+			       "--listen: setting 'listen': there are several (expected member.listen or "
+			       "flood.listen)\n"));
 }
 
 /* --- reload ------------------------------------------------------------------------------------ */
@@ -780,6 +844,7 @@ main(void)
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_lists_add_up),
 		cmocka_unit_test(test_members),
 		cmocka_unit_test(test_sets),

@@ -11,7 +11,7 @@
 
 static const struct options_entry entries[] = {
 	{"name", "NAME", NULL, "Name of the member"},
-	{"listen", "ADDR:PORT", "listen", "Listen there"},
+	{"listen", "ADDR:PORT", "member.listen", "Listen there"},
 	{"shm", "NAME", "shm", "Which table"},
 	{"once", NULL, NULL, "Only once"},
 	{NULL, NULL, NULL, NULL},
@@ -89,7 +89,7 @@ test_everything(void **state)
 	assert_string_equal(options_value(&o, "once"), "");
 	assert_int_equal(o.set_count, 4);
 	assert_string_equal(o.sets[0].option, "--listen");
-	assert_string_equal(o.sets[0].key, "listen");
+	assert_string_equal(o.sets[0].key, "member.listen");
 	assert_string_equal(o.sets[0].value, "127.0.0.1:1");
 	assert_string_equal(o.sets[1].option, "--set");
 	assert_string_equal(o.sets[1].key, "line-max");
