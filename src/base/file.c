@@ -7,10 +7,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+
+enum {
+	LOCK_TRIES = 100,
+	LOCK_PAUSE_MS = 50,
+};
 
 static int
 write_all(int fd, struct text t)
@@ -26,8 +34,8 @@ write_all(int fd, struct text t)
 	return 0;
 }
 
-int
-file_write_fresh(int folder, const char *name, struct text bytes, bool synced)
+static int
+write_fresh(int folder, const char *name, struct text bytes, mode_t mode, bool synced)
 {
 	CLEANUP(cleanup_close) int fd = -1;
 	int r;
@@ -36,6 +44,67 @@ file_write_fresh(int folder, const char *name, struct text bytes, bool synced)
 	fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = fchmod(fd, 0644) < 0 ? -errno : write_all(fd, bytes);
+	r = fchmod(fd, mode) < 0 ? -errno : write_all(fd, bytes);
 	return r == 0 && synced && fsync(fd) < 0 ? -errno : r;
+}
+
+int
+file_write_fresh(int folder, const char *name, struct text bytes, bool synced)
+{
+	return write_fresh(folder, name, bytes, 0644, synced);
+}
+
+int
+file_replace(int folder, const char *name, struct text bytes, mode_t mode)
+{
+	char fresh[FILE_NAME_MAX + 8];
+	int r;
+
+	if (snprintf(fresh, sizeof(fresh), ".%s.new", name) >= (int)sizeof(fresh))
+		return -ENAMETOOLONG;
+	r = write_fresh(folder, fresh, bytes, mode, true);
+	if (r == 0 && renameat(folder, fresh, folder, name) < 0)
+		r = -errno;
+	if (r < 0)
+		(void)unlinkat(folder, fresh, 0);
+	return r == 0 && fsync(folder) < 0 ? -errno : r;
+}
+
+int
+file_read(int folder, const char *name, struct buffer *out)
+{
+	CLEANUP(cleanup_close) int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode)) /* a device may never end */
+		return S_ISDIR(st.st_mode) ? -EISDIR : -EINVAL;
+	for (;;) {
+		char piece[4096];
+
+		n = read(fd, piece, sizeof(piece));
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return 0;
+		if (n > 0 && buffer_append(out, (struct text){piece, (size_t)n}) < 0)
+			return -EFBIG;
+	}
+}
+
+int
+file_lock(int fd)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
+
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return -EBUSY;
 }

@@ -1,10 +1,12 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 /*
- * Files that come to be as a whole: written under a name of their own first.
+ * Files that come to be as a whole: written under a name of their own first, by one at a time.
  */
 #include <stdbool.h>
+#include <sys/types.h>
 
+#include "base/buffer.h"
 #include "base/text.h"
 
 /*
@@ -13,5 +15,19 @@
  * whatever is left of it is the caller's to remove.
  */
 int file_write_fresh(int folder, const char *name, struct text bytes, bool synced);
+
+enum { FILE_NAME_MAX = 200 };
+
+/*
+ * Makes the file hold these bytes, with this mode, whatever was there: all of it and on the disk, or what was
+ * there stays. For folders where nobody else writes ".NAME.new". -ENAMETOOLONG, other negative errno.
+ */
+int file_replace(int folder, const char *name, struct text bytes, mode_t mode);
+
+/* Appends all of it. -EFBIG: it is more than there is room for; other negative errno. */
+int file_read(int folder, const char *name, struct buffer *out);
+
+/* Waits five seconds at most until nobody else has a lock on it; closing ends ours. -EBUSY, other errno. */
+int file_lock(int fd);
 
 #endif

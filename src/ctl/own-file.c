@@ -9,33 +9,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "conf/conf.h"
-
-enum {
-	LOCK_TRIES = 100,
-	LOCK_PAUSE_MS = 50,
-};
-
-static int
-lock(int folder)
-{
-	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000L};
-
-	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(folder, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK && errno != EINTR)
-			return -errno;
-		nanosleep(&pause, NULL);
-	}
-	return -EBUSY;
-}
 
 static int
 open_folder(const char *path, bool make)
@@ -49,7 +27,7 @@ open_folder(const char *path, bool make)
 	if (fd < 0)
 		return -errno;
 	/* The members read it, whatever umask this shell has. */
-	r = made && fchmod(fd, 0755) < 0 ? -errno : lock(fd);
+	r = made && fchmod(fd, 0755) < 0 ? -errno : file_lock(fd);
 	if (r < 0)
 		close(fd);
 	return r < 0 ? r : fd;
