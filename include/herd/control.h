@@ -9,6 +9,9 @@
  * colon in it, so no two programs meet, nor does a member's line socket)
  *	":member:" and the member's name	/run/herd/herd:member:Alpha
  *	":flood"				/run/herd/herd:flood
+ * Beside them are datagram sockets that a byte is sent to when there is something to look at in the table:
+ *	":wake"					the helper's: members have told it something
+ *	":wake:" and the member's name		a member's that waits for peers (ack-after)
  *
  * The client sends one line, "VERB" or "VERB ARGUMENT", ended by LF. The
  * program does what it says, sends one line of JSON, and closes. Members of
@@ -23,6 +26,9 @@
 
 #define HERD_CONTROL_MEMBER ":member:"
 #define HERD_CONTROL_HELPER ":flood"
+
+#define HERD_CONTROL_WAKE	 ":wake"
+#define HERD_CONTROL_WAKE_MEMBER ":wake:"
 
 enum {
 	HERD_CONTROL_REQUEST_MAX = 256,	    /* bytes of a request, its LF included */
