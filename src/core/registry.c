@@ -135,6 +135,7 @@ entry_fill(struct segment_process *p, enum table_role role, const char *name, co
 	memcpy(p->listen, listen, strnlen(listen, sizeof(p->listen) - 1));
 	for (int i = 0; i < SEGMENT_COUNTERS; i++)
 		atomic_store_explicit(&p->counter[i], 0, memory_order_relaxed);
+	atomic_store_explicit(&p->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->pid, (uint32_t)getpid(), memory_order_relaxed);
 	atomic_store_explicit(&p->role, (uint32_t)role, memory_order_relaxed);
 	atomic_store_explicit(&p->start_ns, clock_now_ns(), memory_order_relaxed);

@@ -54,7 +54,7 @@ constants_lay_out(struct segment_constants *c, uint32_t clients, uint32_t long_c
 {
 	const uint32_t wanted[SEGMENT_CLASSES] = {clients, long_clients};
 	const uint32_t id_bytes[SEGMENT_CLASSES] = {SEGMENT_SHORT_ID, SEGMENT_LONG_ID};
-	uint64_t at = SEGMENT_PAGE;
+	uint64_t at = SEGMENT_PAGE, buckets = 0;
 
 	memset(c, 0, sizeof(*c));
 	memcpy(c->magic, segment_magic, sizeof(c->magic));
@@ -68,6 +68,11 @@ constants_lay_out(struct segment_constants *c, uint32_t clients, uint32_t long_c
 	at = round_to_page(at + (uint64_t)SEGMENT_NAMES * SEGMENT_NAME_BYTES);
 	for (int i = 0; i < SEGMENT_CLASSES; i++) {
 		c->class[i].buckets = buckets_for(wanted[i]);
+		buckets += c->class[i].buckets;
+	}
+	c->marks_offset = at;
+	at = round_to_page(at + (buckets + 63) / 64 * 8);
+	for (int i = 0; i < SEGMENT_CLASSES; i++) {
 		c->class[i].slot_bytes = id_bytes[i] + 2 * (uint32_t)sizeof(struct value);
 		c->class[i].control_offset = at;
 		at = round_to_page(at + (uint64_t)c->class[i].buckets * SEGMENT_BUCKET_WORDS * 8);

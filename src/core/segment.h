@@ -7,6 +7,7 @@
  *   header      4 KiB    constant part with its checksum, then a few shared words
  *   processes   512 x 256 B   who writes here; alive = holds an OFD lock on its byte
  *   names       4096 x 24 B   servers, so that a value carries a number
+ *   marks       a bit per bucket: something in it changed; short ids, then long ids
  *   control     128 B per bucket: a lock and 15 control words; short ids, then long ids
  *   slots       15 per bucket: the id, then two values; short ids, then long ids
  *
@@ -22,7 +23,7 @@
 #include "core/value.h"
 
 enum {
-	SEGMENT_LAYOUT = 1,
+	SEGMENT_LAYOUT = 2,
 	SEGMENT_PROCESSES = 512,
 	SEGMENT_NAMES = 4096,
 	SEGMENT_NAME_BYTES = 24,
@@ -52,7 +53,7 @@ struct segment_constants {
 	uint32_t ways;
 	uint64_t bytes;
 	uint32_t clients, long_clients;
-	uint64_t processes_offset, names_offset;
+	uint64_t processes_offset, names_offset, marks_offset;
 	struct segment_class class[SEGMENT_CLASSES];
 	int64_t created_ns;
 	struct hash_key key;
@@ -64,6 +65,12 @@ struct segment_header {
 	_Alignas(64) _Atomic uint64_t names_lock;
 	_Atomic uint32_t names_count;
 	_Alignas(64) _Atomic uint64_t evicted;
+	_Atomic int64_t watermark; /* 1 + the newest receipt time ever evicted, ns; 0: none */
+	/* Of whoever takes changes; 0: nobody has yet, and nobody needs to set marks. */
+	_Alignas(64) _Atomic uint64_t round;
+	_Alignas(64) _Atomic uint32_t sleeping;	 /* it does, and wants to be woken */
+	_Alignas(64) _Atomic uint64_t confirmed; /* the last round that enough peers have */
+	_Atomic uint32_t waiters;		 /* some process may wait for that */
 };
 
 struct segment_process {
@@ -73,13 +80,14 @@ struct segment_process {
 	char name[SEGMENT_NAME_BYTES];
 	char listen[SEGMENT_LISTEN_BYTES];
 	_Atomic uint64_t counter[SEGMENT_COUNTERS];
-	char padding[256 - 24 - SEGMENT_NAME_BYTES - SEGMENT_LISTEN_BYTES - 8 * SEGMENT_COUNTERS];
+	_Atomic uint32_t waits; /* for a round to be confirmed */
+	char padding[256 - 28 - SEGMENT_NAME_BYTES - SEGMENT_LISTEN_BYTES - 8 * SEGMENT_COUNTERS];
 };
 
-_Static_assert(sizeof(struct segment_constants) == 128, "layout 1");
-_Static_assert(sizeof(struct segment_header) <= 4096, "layout 1");
-_Static_assert(sizeof(struct segment_process) == 256, "layout 1");
-_Static_assert(sizeof(struct value) == 44, "layout 1");
+_Static_assert(sizeof(struct segment_constants) == 136, "layout 2");
+_Static_assert(sizeof(struct segment_header) <= 4096, "layout 2");
+_Static_assert(sizeof(struct segment_process) == 256, "layout 2");
+_Static_assert(sizeof(struct value) == 44, "layout 2");
 _Static_assert(SEGMENT_SHORT_ID + 2 * sizeof(struct value) == 128, "a short slot is two cache lines");
 
 /* A mapped segment. Geometry is this process's own, checked copy: the shared one is read once. */
@@ -148,6 +156,19 @@ static inline char *
 segment_name(const struct segment *s, uint32_t number)
 {
 	return (char *)s->base + s->constants.names_offset + (size_t)number * SEGMENT_NAME_BYTES;
+}
+
+/* The word with the mark of a bucket, counted over both classes. */
+static inline _Atomic uint64_t *
+segment_marks(const struct segment *s, uint64_t bucket)
+{
+	return (_Atomic uint64_t *)(void *)(s->base + s->constants.marks_offset) + bucket / 64;
+}
+
+static inline uint64_t
+segment_buckets(const struct segment *s)
+{
+	return (uint64_t)s->constants.class[SEGMENT_SHORT].buckets + s->constants.class[SEGMENT_LONG].buckets;
 }
 
 /* The lock word of a bucket; its 15 control words follow. */

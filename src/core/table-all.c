@@ -24,8 +24,7 @@ slot_copy_intact(const struct segment *s, const struct segment_class *c, uint32_
 	       value_intact(&copy->value, ret_key->hash);
 }
 
-/* The class and bucket that a running number over all buckets means; NULL past the end. */
-static const struct segment_class *
+const struct segment_class *
 bucket_of(const struct segment *s, uint64_t number, uint32_t *ret_bucket)
 {
 	for (int i = 0; i < SEGMENT_CLASSES; i++) {

@@ -152,6 +152,7 @@ table_free(struct table *t)
 		registry_drop(&t->segment, &t->self);
 	segment_done(&t->segment);
 	free(t->names);
+	free(t->numbers);
 	free(t);
 	return NULL;
 }

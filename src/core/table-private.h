@@ -31,6 +31,7 @@ struct table {
 	int64_t ttl_ns;
 
 	struct table_name *names; /* owned; private copies of names already checked */
+	uint16_t *numbers;	  /* owned; from a name's hash to its number and 1; NULL: not used yet */
 };
 
 /*
@@ -80,9 +81,10 @@ slot_at(const struct segment *s, const struct segment_class *c, uint32_t bucket,
 /* 0; TABLE_E_UNKNOWN: not used; TABLE_E_LAPPED. The value's id length is within its class. */
 int slot_read(const struct slot *slot, struct slot_copy *ret);
 
-/* With the bucket locked: puts a value in the idle half and publishes it. id.len 0: id stays. */
+/* With the bucket locked: puts a value in the idle half and publishes it with these bits of the control word, the
+   tag and perhaps CTL_DIRTY. id.len 0: id stays. */
 void
-slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t tag);
+slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t bits);
 
 /* With the bucket locked: makes the slot free. */
 void slot_clear(const struct slot *slot, uint64_t ctl);
@@ -100,6 +102,16 @@ bool table_expired(const struct table *t, int64_t rx_ns, int64_t now_ns);
 
 /* Fills *ret from a checked value. false: its texts or its server make no sense. */
 bool table_fix_of(struct table *t, struct text id, const struct value *value, struct herd_fix *ret);
+
+/* The class and bucket that a running number over all buckets means; NULL past the end. */
+const struct segment_class *bucket_of(const struct segment *s, uint64_t number, uint32_t *ret_bucket);
+
+/* The way back: of a bucket, and of a slot, counted over both classes. */
+uint64_t bucket_number(const struct segment *s, const struct segment_class *c, uint32_t bucket);
+uint64_t slot_number(const struct segment *s, const struct slot *slot);
+
+/* After publishing with CTL_DIRTY: says in which bucket. */
+void slot_mark(const struct segment *s, const struct slot *slot);
 
 /* Runs body under the guard, unless the mapping is already known to be gone. */
 int table_guarded(struct table *t, int (*body)(void *arg), void *arg);

@@ -27,6 +27,8 @@ enum {			    /* > 0: the direct caller handles these */
        TABLE_E_END,	    /* iteration is over */
        TABLE_E_NAME_TAKEN,  /* a live process has this name */
        TABLE_E_MOVED,	    /* now on another segment, with the fixes of the old one */
+       TABLE_E_EVICTED,	    /* not in the table, and no newer than what was once evicted from it */
+       TABLE_E_EXPIRED,	    /* older than the ttl */
 };
 
 enum table_role {
@@ -149,6 +151,71 @@ int table_put(struct table *t, const struct table_key *key, const struct table_r
 /* The same for a fix that another server heard (fix->server). -EINVAL: not what the protocol allows;
    -ENOSPC: as many servers as the segment can name. */
 int table_merge(struct table *t, const struct herd_fix *fix);
+
+/*
+ * What a peer told us. As table_merge(), but: what it changes is not marked (the caller passes it on itself), the
+ * time is given, and with 0 and TABLE_E_OLDER *ret_slot says where that client is. *ret_is_same, with TABLE_E_OLDER:
+ * the table holds this very fix. TABLE_E_EVICTED keeps hosts from bringing back what this one had no room for;
+ * TABLE_E_EXPIRED.
+ */
+int table_merge_from_peer(struct table *t, const struct herd_fix *fix, int64_t now_ns, uint64_t *ret_slot,
+			  bool *ret_is_same);
+
+/* The newest receipt time of any fix ever evicted from this segment; INT64_MIN: none. */
+int64_t table_watermark_ns(struct table *t);
+
+/* --- changes: from whoever writes to the one process that floods ----------------------------
+ *
+ * A publish sets the slot's dirty bit in the same store. After it the writer sets a bit for the slot's bucket,
+ * a mark, so that changes are found without looking at every bucket. Marks are hints: who dies between the two
+ * loses one, and table_compare() finds the dirty bit. Marks are looked at in rounds, whose numbers only grow.
+ */
+
+/* For writers, once per turn after the last put. True: the taker of changes sleeps, and the caller has to wake
+   it; nobody else is told until it has slept again. No system call. */
+bool table_wants_wake(struct table *t);
+
+/* For writers that wait for peers: the round that takes in all that this process has put so far, at the latest.
+   Ask before table_wants_wake(). It is confirmed when table_confirmed_round() is no less. */
+uint64_t table_next_round(struct table *t);
+uint64_t table_confirmed_round(struct table *t);
+
+/* This process waits, or no longer: it is woken when a round is confirmed. */
+void table_set_waiting(struct table *t, bool waiting);
+
+/* They are called between looks into the segment, and must not use this handle. */
+typedef void table_change_fn(void *arg, uint64_t slot, const struct herd_fix *fix);
+typedef void table_gone_fn(void *arg, uint64_t slot);
+
+/*
+ * Takes what is marked, about `max` fixes and a thousand more at most: clears the dirty bit, calls changed. Slots count
+ * from 0 to table_slots() - 1. *cursor 0 begins a round. 0: there is more to do; TABLE_E_END: the round is done, and
+ * *cursor 0 again; -EFAULT. *ret_round is its number.
+ */
+int table_take_changes(struct table *t, uint64_t *cursor, unsigned int max, table_change_fn *changed,
+		       void *arg, uint64_t *ret_round);
+
+/* From now on one writer will be told to wake us. False: something is marked already, and nobody will be.
+   Whoever wants rounds to be confirmed runs one more after true, and only then waits. */
+bool table_sleep(struct table *t);
+
+/* No longer asleep: writers need not wake us. */
+void table_wake(struct table *t);
+
+/*
+ * Looks at about `slots` slots from *cursor on. `known` is the caller's, a bit per slot, set by the caller for those it
+ * was told of. changed is called for a slot that is dirty, or in use and not known; gone for one that is
+ * known but in use no more, and its bit cleared. 0, or TABLE_E_END when it wrapped; -EFAULT.
+ */
+int table_compare(struct table *t, uint64_t *cursor, uint64_t slots, uint64_t *known,
+		  table_change_fn *changed, table_gone_fn *gone, void *arg);
+
+/* The fix in a slot now. 0; TABLE_E_UNKNOWN: none, or too old; TABLE_E_LAPPED; -EFAULT. */
+int table_fix_at(struct table *t, uint64_t slot, int64_t now_ns, struct herd_fix *ret);
+
+/* As many peers as wanted have all that was taken up to this round. wake is called with the name of every process that
+   waits, alive or not. */
+void table_confirm(struct table *t, uint64_t round, void (*wake)(void *arg, const char *name), void *arg);
 
 /* --- all clients ------------------------------------------------------ */
 
