@@ -53,7 +53,8 @@ enum table_role {
 	X(stolen, "bucket locks taken from dead processes")     \
 	X(busy, "fixes that had to wait for a stopped process") \
 	X(damaged, "damaged fixes found and freed")             \
-	X(lookups, "places lookups in flight")
+	X(lookups, "places lookups in flight")                  \
+	X(unconfirmed, "AT replies sent without waiting for peers any longer")
 
 enum table_counter {
 #define X(name, help) TABLE_COUNTER_##name,

@@ -39,6 +39,8 @@ reply_stop_waiting(struct reply *reply)
 {
 	if (reply->state == REPLY_FOR_STORE)
 		TAILQ_REMOVE(&reply->member->waiting_store, reply, waiting);
+	if (reply->state == REPLY_FOR_PEERS)
+		confirm_forget(reply);
 	if (reply->state == REPLY_FOR_PLACES)
 		member_count(reply->member, TABLE_COUNTER_lookups, -1);
 	reply->state = REPLY_READY;
@@ -66,8 +68,8 @@ log_out(const char *bytes, size_t len)
 		log_debug("out '%s'", log_quote(&(struct log_quoted){0}, (struct text){bytes, len}));
 }
 
-static void
-reply_is_ready(struct reply *reply)
+void
+reply_release(struct reply *reply)
 {
 	log_out(reply->bytes.bytes, reply->bytes.len);
 	reply_stop_waiting(reply);
@@ -186,6 +188,24 @@ wait_for_store(struct member *m, const struct message *message, int64_t rx_ns, s
 	return ANSWER_E_PENDING;
 }
 
+/* The fix is in the table; its reply may have to wait until peers have it, too. */
+static int
+wait_for_peers(struct member *m, const struct message *message, int64_t rx_ns, struct reply **ret)
+{
+	struct reply *reply = reply_new(m);
+	int r;
+
+	if (!reply)
+		return -ENOMEM;
+	r = put_heard(m, message, rx_ns, &reply->bytes);
+	if (r == 0 && confirm_hold(reply)) {
+		*ret = reply;
+		return ANSWER_E_PENDING;
+	}
+	reply_free(reply);
+	return r;
+}
+
 static int
 answer_iamat(struct member *m, struct answer_batch *batch, size_t index, int64_t rx_ns, struct buffer *out,
 	     struct reply **ret_pending)
@@ -205,6 +225,11 @@ answer_iamat(struct member *m, struct answer_batch *batch, size_t index, int64_t
 		member_count(m, TABLE_COUNTER_older, 1);
 	else /* in whatever way it failed: no reply says "stored" before it is */
 		return wait_for_store(m, message, rx_ns, ret_pending);
+	if (m->conf.ack_after > 0) {
+		r = wait_for_peers(m, message, rx_ns, ret_pending);
+		if (r != 0)
+			return r;
+	}
 	return put_heard(m, message, rx_ns, out);
 }
 
@@ -217,7 +242,7 @@ on_places(void *arg, struct text json)
 	reply->request = NULL;
 	if (buffer_append(&reply->bytes, json) < 0 || buffer_append(&reply->bytes, TEXT("\n\n")) < 0)
 		buffer_done(&reply->bytes); /* no memory: the owner sees an empty reply and ends */
-	reply_is_ready(reply);
+	reply_release(reply);
 }
 
 /* A lookup that needs time: the AT line waits for it in the reply. */
@@ -366,7 +391,10 @@ answer_retry_stores(struct member *m)
 		r = store_again(m, reply);
 		if (r == 0 || r == TABLE_E_OLDER) {
 			member_count(m, r == 0 ? TABLE_COUNTER_stored : TABLE_COUNTER_older, 1);
-			reply_is_ready(reply); /* may end its session, and other replies with it */
+			TAILQ_REMOVE(&m->waiting_store, reply, waiting);
+			reply->state = REPLY_READY;
+			if (!confirm_hold(reply))
+				reply_release(reply); /* may end its session, and other replies with it */
 			continue;
 		}
 		if (r == -EFAULT)

@@ -16,6 +16,7 @@ enum reply_state {
 	REPLY_READY,	  /* bytes hold all of it */
 	REPLY_FOR_STORE,  /* an IAMAT whose fix is not in the table yet */
 	REPLY_FOR_PLACES, /* a WHATSAT whose lookup is under way */
+	REPLY_FOR_PEERS,  /* an IAMAT whose fix is in the table, but not with enough peers */
 };
 
 struct reply;
@@ -26,12 +27,14 @@ struct reply {
 	enum reply_state state;
 	struct member *member;
 	TAILQ_ENTRY(reply) in_order; /* the owner's */
-	TAILQ_ENTRY(reply) waiting;  /* in member->waiting_store, for REPLY_FOR_STORE */
+	TAILQ_ENTRY(reply) waiting; /* in member->waiting_store, or in member->confirm, for REPLY_FOR_PEERS */
 	struct buffer bytes;
 	struct source_request *request; /* for REPLY_FOR_PLACES */
 	struct herd_fix fix;		/* for REPLY_FOR_STORE */
 	struct fix_time client_time;
-	reply_ready *ready; /* called once, from the loop, when a waiting reply is ready */
+	uint64_t round;	     /* for REPLY_FOR_PEERS: of the table's changes, that has to be confirmed */
+	int64_t deadline_ns; /* monotonic: it waits no longer */
+	reply_ready *ready;  /* called once, from the loop, when a waiting reply is ready */
 	void *owner;
 };
 
@@ -40,6 +43,9 @@ struct reply *reply_new(struct member *m);
 
 /* Ends what it waits for; accepts NULL, returns NULL. */
 struct reply *reply_free(struct reply *reply);
+
+/* It has what it waited for: ready is called. */
+void reply_release(struct reply *reply);
 
 /* Commands that are answered together: read, looked up ahead, then answered in order. */
 enum { ANSWER_BATCH = 16 };

@@ -53,6 +53,7 @@ describe_table(struct member *m, struct report *r)
 				m->conf.shm);
 	else if (!helper_lives(m))
 		report_degraded(r, "there is no helper: nothing expires (systemctl start herd-flood)");
+	confirm_describe(m, r);
 	if (!TAILQ_EMPTY(&m->waiting_store))
 		report_degraded(r, "replies wait: a stopped process holds a part of the table");
 }

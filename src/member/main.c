@@ -9,7 +9,8 @@
 
 static const struct options_entry entries[] = {
 	{"name", "NAME", NULL, "name of this member: 1 to 23 letters, digits, '-', '_', '.' (required)"},
-	{"listen", "ADDR:PORT", "member.listen", "listen for TCP clients; may be repeated, port 0 takes a free one"},
+	{"listen", "ADDR:PORT", "member.listen",
+	 "listen for TCP clients; may be repeated, port 0 takes a free one"},
 	{"udp", "ADDR:PORT", "udp", "answer datagrams; may be repeated"},
 	{"unix", "PATH", "unix", "listen on a Unix stream socket; may be repeated"},
 	{"shm", "NAME", "shm", "shared memory of the herd to join"},

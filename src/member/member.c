@@ -607,6 +607,7 @@ member_new(struct member **ret, const struct options *options, struct conf *conf
 	TAILQ_INIT(&m->sessions);
 	TAILQ_INIT(&m->sending);
 	TAILQ_INIT(&m->waiting_store);
+	confirm_init(m);
 	r = member_set_up(m);
 	if (r != 0)
 		return r;
@@ -626,6 +627,7 @@ member_free(struct member *m)
 	while (m->door_count > 0)
 		door_free(m->doors[--m->door_count]);
 	closing_done(m);
+	confirm_done(m);
 	control_free(m->control);
 	source_free(m->source);
 	if (m->table)
@@ -659,6 +661,7 @@ member_after_turn(void *arg)
 	assert(m->magic == MEMBER_MAGIC);
 	m->turns = 0;
 	session_send_all(m);
+	confirm_after_turn(m);
 }
 
 int

@@ -11,6 +11,7 @@
 #include "conf/options.h"
 #include "core/table.h"
 #include "member/closing.h"
+#include "member/confirm.h"
 #include "member/health.h"
 #include "net/control.h"
 #include "net/listen.h"
@@ -52,6 +53,7 @@ struct member {
 	struct source *source;
 	struct health health;
 	struct closing closing;
+	struct confirm confirm;
 	struct control *control; /* owned; NULL: nobody can ask this member */
 
 	struct door *doors[MEMBER_DOORS_MAX]; /* owned */
