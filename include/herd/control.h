@@ -57,4 +57,32 @@ enum {
    of settings. Not ok: they are bad, messages say why, and the old ones stay. */
 #define HERD_CONTROL_RELOAD "reload"
 
+/*
+ * The helper's links to other hosts. Adds: host, host_id, herd, of this host; name_conflicts, how many names
+ * of members are on more than one host; peers, a list of objects, one for each host it is linked with or wants to be:
+ *	host, address, site	"": not known, none
+ *	state			"up", "dialling", "waiting" for it to dial, "down"
+ *	why			"neighbour", "stand-in" for one that is down, "guest" that has dialled
+ *	dialled, tls		we dialled; it is encrypted
+ *	since			when it came to this state
+ *	rtt			seconds a PING took
+ *	lag_changes, lag_seconds	not sent yet: changes, and the age of the oldest of them
+ *	behind_ack		changes that were sent and not acknowledged yet
+ *	lines_in, lines_out, bytes_in, bytes_out, fixes_in, fixes_out
+ *	duplicates		fixes received that were no news
+ *	resync			the last comparison of tables that ended: ended, took (seconds), lines_in, lines_out,
+ *				buckets (compared), diverged (after a minute's ROOT, not after a reconnection)
+ *	retry			seconds until it is dialled again
+ *	error			why it is not up, or was not before
+ * What is not known, or was never, is absent.
+ */
+#define HERD_CONTROL_PEERS "peers"
+
+/*
+ * "graph [FROM]": who is to be linked with whom when nobody is down, as this host computes it. Adds: drawn, true
+ * when settings draw the graph and nobody computes it; hosts, a list of {name, site, neighbours: [name, ...]},
+ * from number FROM (0) on, as many as fit; next, the FROM of those that follow, if any do.
+ */
+#define HERD_CONTROL_GRAPH "graph"
+
 #endif

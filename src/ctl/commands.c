@@ -3,16 +3,34 @@
  */
 #include "ctl/ctl.h"
 
-extern const struct command command_status, command_members, command_fixes, command_watch, command_iamat,
-	command_whatsat, command_places_query, command_places_import, command_config, command_reload,
-	command_add, command_remove, command_ca_init, command_ca_issue, command_ca_revoke, command_ca_crl,
-	command_ca_list;
+#define COMMANDS(X)      \
+	X(status)        \
+	X(members)       \
+	X(fixes)         \
+	X(watch)         \
+	X(iamat)         \
+	X(whatsat)       \
+	X(places_query)  \
+	X(places_import) \
+	X(config)        \
+	X(reload)        \
+	X(add)           \
+	X(remove)        \
+	X(peers)         \
+	X(flood_graph)   \
+	X(ca_init)       \
+	X(ca_issue)      \
+	X(ca_revoke)     \
+	X(ca_crl)        \
+	X(ca_list)
+
+#define X(name) extern const struct command command_##name;
+COMMANDS(X)
+#undef X
 
 const struct command *const commands[] = {
-	&command_status,       &command_members,       &command_fixes,
-	&command_watch,	       &command_iamat,	       &command_whatsat,
-	&command_places_query, &command_places_import, &command_config,
-	&command_reload,       &command_add,	       &command_remove,
-	&command_ca_init,      &command_ca_issue,      &command_ca_revoke,
-	&command_ca_crl,       &command_ca_list,       NULL,
+#define X(name) &command_##name,
+	COMMANDS(X)
+#undef X
+		NULL,
 };

@@ -14,8 +14,10 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "core/fix.h"
 #include "ctl/client.h"
+#include "ctl/reply.h"
 #include "ctl/roster.h"
 #include "net/control.h"
 
@@ -23,6 +25,8 @@ enum {
 	PROGRAMS_MAX = 1024,
 	REPLY_DEPTH = 8,
 };
+
+#define ANSWER_NS (5 * CLOCK_SECOND_NS)
 
 static void
 json_put(struct json_object **object)
@@ -174,17 +178,6 @@ programs_find(struct programs *ret, const struct ctl *ctl)
 
 /* --- what they say ------------------------------------------------------------------------------ */
 
-static struct text
-string_of(const struct json_object *object, const char *key)
-{
-	struct json_object *value = NULL;
-
-	if (!object || !json_object_object_get_ex(object, key, &value) ||
-	    !json_object_is_type(value, json_type_string))
-		return TEXT("");
-	return (struct text){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
-}
-
 int
 program_parse(struct text line, struct json_object **ret)
 {
@@ -209,13 +202,13 @@ program_parse(struct text line, struct json_object **ret)
 static bool
 is_from(const struct json_object *reply, const struct program *p, const struct ctl *ctl)
 {
-	struct text role = string_of(reply, "role");
+	struct text role = reply_text(reply, "role");
 
-	if (!text_equal(string_of(reply, "shm"), text_of(ctl->shm)))
+	if (!text_equal(reply_text(reply, "shm"), text_of(ctl->shm)))
 		return false;
 	if (p->role == TABLE_HELPER)
 		return text_equal(role, TEXT("helper"));
-	return text_equal(role, TEXT("member")) && text_equal(string_of(reply, "name"), text_of(p->name));
+	return text_equal(role, TEXT("member")) && text_equal(reply_text(reply, "name"), text_of(p->name));
 }
 
 void
@@ -233,12 +226,35 @@ program_ask(struct program *p, const struct ctl *ctl, const char *request, int64
 	if (r == 0 && !is_from(reply, p, ctl))
 		r = -EPROTO;
 	p->error = r;
+	json_object_put(p->reply);
+	p->reply = NULL;
 	if (r < 0)
 		return;
 	if (json_object_object_get_ex(reply, "pid", &pid))
 		p->pid = json_object_get_int(pid);
 	p->reply = reply;
 	reply = NULL;
+}
+
+int
+program_must_answer(struct program *p, const struct ctl *ctl, const char *request)
+{
+	const char *messages[PROGRAM_STRINGS_MAX];
+
+	program_ask(p, ctl, request, ANSWER_NS);
+	if (program_is_ok(p))
+		return 0;
+	if (p->reply && program_strings(p, "messages", messages))
+		return ctl_fail(CTL_FAILED, "%s: %s", p->name, messages[0]);
+	if (p->reply)
+		return ctl_fail(CTL_FAILED, "%s does not know '%s': it may be of another version", p->name,
+				request);
+	if (p->error == -ENOENT || p->error == -ECONNREFUSED)
+		return ctl_fail(CTL_NO_HERD, "%s does not run, or not with this control-dir: no answer at %s",
+				p->name, p->path);
+	if (p->error == -EPROTO)
+		return ctl_fail(CTL_FAILED, "%s: what answers at %s is something else", p->name, p->path);
+	return ctl_fail(CTL_FAILED, "%s does not answer at %s: %s", p->name, p->path, strerror(-p->error));
 }
 
 bool
@@ -250,32 +266,26 @@ program_is_gone(const struct program *p)
 bool
 program_is_ok(const struct program *p)
 {
-	struct json_object *ok = NULL;
-
-	return p->reply && json_object_object_get_ex(p->reply, "ok", &ok) &&
-	       json_object_is_type(ok, json_type_boolean) && json_object_get_boolean(ok);
+	return reply_bool(p->reply, "ok");
 }
 
 struct text
 program_string(const struct program *p, const char *key)
 {
-	return string_of(p->reply, key);
+	return reply_text(p->reply, key);
 }
 
 size_t
 program_strings(const struct program *p, const char *key, const char *ret[PROGRAM_STRINGS_MAX])
 {
-	struct json_object *list = NULL;
+	const struct json_object *list = reply_list(p->reply, key);
 	size_t count = 0;
 
-	if (!p->reply || !json_object_object_get_ex(p->reply, key, &list) ||
-	    !json_object_is_type(list, json_type_array))
-		return 0;
-	for (size_t i = 0; i < json_object_array_length(list) && count < PROGRAM_STRINGS_MAX; i++) {
-		struct json_object *entry = json_object_array_get_idx(list, i);
+	for (size_t i = 0; i < reply_length(list) && count < PROGRAM_STRINGS_MAX; i++) {
+		struct text entry = reply_entry_text(list, i);
 
-		if (json_object_is_type(entry, json_type_string))
-			ret[count++] = json_object_get_string(entry);
+		if (entry.len > 0)
+			ret[count++] = entry.at;
 	}
 	return count;
 }

@@ -34,8 +34,11 @@ int programs_find(struct programs *ret, const struct ctl *ctl);
 /* Adds the member of this name, or the helper (NULL), whether it is there or not. -ENOMEM, -ENAMETOOLONG. */
 int programs_add(struct programs *p, const struct ctl *ctl, const char *name);
 
-/* Sends the request; afterwards either reply is set or error is. */
+/* Sends the request; afterwards either reply is set, instead of the last one, or error is. */
 void program_ask(struct program *p, const struct ctl *ctl, const char *request, int64_t timeout_ns);
+
+/* The same with what cannot be done without the reply: 0, or an enum ctl_exit, said. */
+int program_must_answer(struct program *p, const struct ctl *ctl, const char *request);
 
 /* Nobody listens there, and the table knows of nobody either: what a dead program left behind. */
 bool program_is_gone(const struct program *p);

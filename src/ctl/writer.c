@@ -205,6 +205,26 @@ writer_count(struct writer *w, const char *key, uint64_t value)
 }
 
 void
+writer_short(struct writer *w, const char *key, uint64_t value)
+{
+	static const char units[] = "kMGTPE";
+	double of = (double)value / 1000;
+	unsigned int unit = 0;
+	char shown[32];
+
+	if (value < 10000) {
+		writer_count(w, key, value);
+		return;
+	}
+	while (of >= 999.5 && unit + 2 < sizeof(units)) { /* which would be shown as 1000 */
+		of /= 1000;
+		unit++;
+	}
+	snprintf(shown, sizeof(shown), "%.*f%c", of < 9.995 ? 2 : of < 99.95 ? 1 : 0, of, units[unit]);
+	writer_number(w, (struct writer_value){.key = key, .kind = WRITER_INTEGER, .integer = value}, shown);
+}
+
+void
 writer_real(struct writer *w, const char *key, double value, unsigned int decimals)
 {
 	char shown[400];

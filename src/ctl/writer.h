@@ -87,6 +87,10 @@ void writer_string(struct writer *w, const char *key, const char *value);
 void writer_bytes(struct writer *w, const char *key, const char *hex_key, struct text value);
 
 void writer_count(struct writer *w, const char *key, uint64_t value);
+
+/* "12.3k" from 10,000 on; JSON: the number itself. */
+void writer_short(struct writer *w, const char *key, uint64_t value);
+
 void writer_real(struct writer *w, const char *key, double value, unsigned int decimals);
 void writer_bool(struct writer *w, const char *key, bool value, const char *yes, const char *no);
 

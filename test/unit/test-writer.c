@@ -287,6 +287,44 @@ numbers(void **state)
 	page_close(&p);
 }
 
+/* Never wider than five columns, and never rounded to another power of ten than the one it says. */
+static void
+short_numbers(void **state)
+{
+	static const struct {
+		uint64_t value;
+		const char *shown;
+	} cases[] = {
+		{0, "0"},
+		{9999, "9999"},
+		{10000, "10.0k"},
+		{99949, "99.9k"},
+		{99950, "100k"},
+		{999499, "999k"},
+		{999500, "1.00M"},
+		{9994999, "9.99M"},
+		{9995000, "10.0M"},
+		{123456789, "123M"},
+		{999500000000, "1.00T"},
+		{UINT64_C(1) << 63, "9.22E"},
+		{UINT64_MAX, "18.4E"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		struct page p;
+		char line[32];
+
+		page_open(&p, false, false);
+		writer_object_begin(p.w, NULL);
+		writer_short(p.w, "n", cases[i].value);
+		writer_object_end(p.w);
+		snprintf(line, sizeof(line), "n  %s\n", cases[i].shown);
+		assert_page(&p, line);
+		page_close(&p);
+	}
+}
+
 /* Parsed JSON goes through; a fault on the way to the file is kept, and ends everything after it. */
 static void
 trees_and_faults(void **state)
@@ -348,15 +386,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(text_document),
-		cmocka_unit_test(json_document),
-		cmocka_unit_test(json_stream),
-		cmocka_unit_test(text_stream),
-		cmocka_unit_test(empty),
-		cmocka_unit_test(colour),
-		cmocka_unit_test(hostile_bytes),
-		cmocka_unit_test(numbers),
-		cmocka_unit_test(trees_and_faults),
+		cmocka_unit_test(text_document), cmocka_unit_test(json_document),
+		cmocka_unit_test(json_stream),	 cmocka_unit_test(text_stream),
+		cmocka_unit_test(empty),	 cmocka_unit_test(colour),
+		cmocka_unit_test(hostile_bytes), cmocka_unit_test(numbers),
+		cmocka_unit_test(short_numbers), cmocka_unit_test(trees_and_faults),
 		cmocka_unit_test(verbatim),
 	};
 
