@@ -45,6 +45,7 @@ conf_roster_done(struct conf_roster *roster)
 	for (size_t i = 0; i < roster->count; i++)
 		entry_done(&roster->at[i]);
 	free(roster->at);
+	conf_done(&roster->conf);
 	*roster = (struct conf_roster){0};
 }
 
@@ -64,8 +65,9 @@ conf_standing_path(const char *name, char out[CONF_STANDING_MAX])
 	return out;
 }
 
+/* member: NULL for nobody's. */
 static int
-entry_take_values(struct conf_entry *e, struct load *l, struct load_member *member)
+take_values(struct conf *conf, struct load *l, struct load_member *member)
 {
 	int r = 0;
 
@@ -73,12 +75,12 @@ entry_take_values(struct conf_entry *e, struct load *l, struct load_member *memb
 		struct load_layer *from = load_layer_of(l, member, id);
 
 		if (!from) {
-			r = conf_set_default(&e->conf, id);
+			r = conf_set_default(conf, id);
 			continue;
 		}
-		r = value_copy(&conf_settings[id], conf_field(&e->conf, id), conf_field(&from->values, id));
-		e->conf.origin[id] = strdup(from->values.origin[id]);
-		if (!e->conf.origin[id])
+		r = value_copy(&conf_settings[id], conf_field(conf, id), conf_field(&from->values, id));
+		conf->origin[id] = strdup(from->values.origin[id]);
+		if (!conf->origin[id])
 			r = -ENOMEM;
 	}
 	return r;
@@ -94,7 +96,7 @@ take_string(char **to, char **from)
 static int
 entry_take(struct conf_entry *e, struct load *l, struct load_member *member)
 {
-	int r = entry_take_values(e, l, member);
+	int r = take_values(&e->conf, l, member);
 
 	memcpy(e->name, member->name, sizeof(e->name));
 	take_string(&e->origin, &member->origin);
@@ -452,7 +454,8 @@ conf_roster_load(struct conf_roster *ret, const struct conf_source *source)
 	roster.at = calloc(l.member_count + 1, sizeof(*roster.at));
 	if (!roster.at)
 		return -ENOMEM;
-	for (r = 0; r == 0 && roster.count < l.member_count; roster.count++)
+	r = take_values(&roster.conf, &l, NULL);
+	for (; r == 0 && roster.count < l.member_count; roster.count++)
 		r = entry_take(&roster.at[roster.count], &l, &l.members[roster.count]);
 	if (r == 0)
 		r = roster_check(&roster);

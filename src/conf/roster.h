@@ -24,6 +24,7 @@ struct conf_entry {
 struct conf_roster {
 	struct conf_entry *at;
 	size_t count;
+	struct conf conf; /* as programs have them that are no member; what is wrong is as if not said */
 };
 
 /*

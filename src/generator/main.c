@@ -113,6 +113,39 @@ spare_files(struct conf_entry *e)
 	return 0;
 }
 
+/* A file that is there and that a unit can name; else NULL, and what is wrong with it was said. */
+static const char *
+secret_at(struct work *w, const char *path, enum conf_id id)
+{
+	struct stat st;
+
+	if (!*path || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return NULL;
+	if (plan_path_fits(path))
+		return path;
+	w->wrong = true;
+	log_event(LOG_ERR, MSG_SETTINGS_WRONG, LOG_NO_FIELDS,
+		  "%s: setting '%s': '%s' does not fit into a unit (expected an absolute path without '//', "
+		  "'.', "
+		  "'..' and '\\'); the helper gets nothing from there",
+		  conf_origin(&w->roster.conf, id), conf_settings[id].name, path);
+	return NULL;
+}
+
+static int
+plan_secrets(struct work *w)
+{
+	const struct conf *conf = &w->roster.conf;
+	CLEANUP(cleanup_free) char *key = NULL;
+
+	if (asprintf(&key, "%s/host.key", conf->flood_tls_dir) < 0) {
+		key = NULL;
+		return -ENOMEM;
+	}
+	return plan_add_secrets(&w->plan, secret_at(w, key, CONF_ID_flood_tls_dir),
+				secret_at(w, conf->flood_psk_file, CONF_ID_flood_psk_file));
+}
+
 static int
 look(struct work *w)
 {
@@ -127,7 +160,9 @@ look(struct work *w)
 		r = spare_files(&w->roster.at[i]);
 	for (size_t i = 0; r == 0 && i < w->roster.count; i++)
 		tell_member(w, &w->roster.at[i]);
-	return r == 0 ? plan_make(&w->plan, &w->roster) : r;
+	if (r == 0)
+		r = plan_make(&w->plan, &w->roster);
+	return r == 0 ? plan_secrets(w) : r;
 }
 
 /* --- what comes of it ---------------------------------------------------------------------- */
@@ -141,6 +176,12 @@ on_fault(void *user, size_t entry, const char *path, int r)
 		log_event(LOG_ERR, MSG_UNITS_LOST, LOG_FIELDS("ERRNO=%d", -r),
 			  "Cannot write '%s': %s; the journal will not tell what is wrong with the settings",
 			  path, strerror(-r));
+		return;
+	}
+	if (entry == PLAN_HELPER) {
+		log_event(LOG_ERR, MSG_UNITS_LOST, LOG_FIELDS("ERRNO=%d", -r),
+			  "Cannot write '%s': %s; the helper has no key for links to other hosts", path,
+			  strerror(-r));
 		return;
 	}
 	log_event(LOG_ERR, MSG_UNITS_LOST,

@@ -19,6 +19,7 @@
 #define DROP_IN "50-herd.conf"
 #define TARGET	"herd.target.wants"
 #define REPORT	"herd-generator.service"
+#define HELPER	"herd-flood.service"
 
 enum {
 	UNIT_MAX = 1 << 20,
@@ -331,6 +332,70 @@ plan_member(struct draft *d)
 	return r == 0 ? plan_wants(d) : r;
 }
 
+/* --- for those that are no member ------------------------------------------------------------ */
+
+static int
+make_room(struct plan *plan, size_t items)
+{
+	struct plan_item *at = reallocarray(plan->at, plan->count + items, sizeof(*at));
+
+	if (!at)
+		return -ENOMEM;
+	plan->at = at;
+	return 0;
+}
+
+bool
+plan_path_fits(const char *path)
+{
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)path[i] < ' ' || path[i] == 0x7f || path[i] == '\\')
+			return false;
+	return len > 1 && path[0] == '/' && path[len - 1] != '/' && path[len - 1] != ' ' &&
+	       !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/../") &&
+	       strcmp(strrchr(path, '/'), "/.") != 0 && strcmp(strrchr(path, '/'), "/..") != 0;
+}
+
+static int
+put_secret(struct buffer *out, const char *name, const char *path)
+{
+	int r = path ? put(out, "LoadCredential=") : 0;
+
+	if (!path)
+		return 0;
+	if (r == 0)
+		r = put(out, name);
+	if (r == 0)
+		r = put(out, ":");
+	if (r == 0)
+		r = put_value(out, text_of(path));
+	return r == 0 ? put(out, "\n") : r;
+}
+
+/*
+ * In a drop-in, and only for files that are there: systemd 252 does not start
+ * a service whose credential it cannot find.
+ */
+int
+plan_add_secrets(struct plan *plan, const char *key, const char *psk)
+{
+	CLEANUP(buffer_done) struct buffer out = {.max = UNIT_MAX};
+	struct plan_item item = {.path = HELPER ".d/" DROP_IN, .entry = PLAN_HELPER};
+
+	if (!key && !psk)
+		return 0;
+	if (put(&out, head) < 0 || put(&out, "[Service]\n") < 0 || put_secret(&out, "flood.key", key) < 0 ||
+	    put_secret(&out, "flood.psk", psk) < 0 || buffer_append(&out, (struct text){"", 1}) < 0 ||
+	    make_room(plan, 1) < 0)
+		return -ENOMEM;
+	item.text = out.bytes;
+	out = (struct buffer){0};
+	plan->at[plan->count++] = item;
+	return 0;
+}
+
 /*
  * At boot there is no journal yet. What the generator said then is in the
  * kernel's log, without its fields, or in a container nowhere; whoever looks
@@ -357,16 +422,14 @@ plan_add_report(struct plan *plan)
 		"PrivateNetwork=yes\n"
 		"NoNewPrivileges=yes\n"
 		"CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n";
-	struct plan_item *at = reallocarray(plan->at, plan->count + 2, sizeof(*at));
 	struct plan_item report = {.path = REPORT, .entry = PLAN_NOBODY};
 	struct plan_item wanted = {.path = TARGET "/" REPORT, .target = "../" REPORT, .entry = PLAN_NOBODY};
 
-	if (!at)
-		return -ENOMEM;
-	plan->at = at;
 	report.text = strdup(text);
-	if (!report.text)
+	if (!report.text || make_room(plan, 2) < 0) {
+		free(report.text);
 		return -ENOMEM;
+	}
 	plan->at[plan->count++] = report;
 	plan->at[plan->count++] = wanted;
 	return 0;

@@ -9,12 +9,13 @@
 enum { PLAN_PATH_MAX = 96 };
 
 #define PLAN_NOBODY SIZE_MAX
+#define PLAN_HELPER (SIZE_MAX - 1)
 
 struct plan_item {
 	char path[PLAN_PATH_MAX]; /* "herd@Alpha.socket.d/50-herd.conf": at most one folder, and a name */
 	char *text;		  /* owned: of a file; NULL: it is a link */
 	const char *target;	  /* of a link; NULL: it is a file */
-	size_t entry;		  /* whose it is, in the roster; PLAN_NOBODY */
+	size_t entry;		  /* whose it is, in the roster; PLAN_HELPER, PLAN_NOBODY */
 };
 
 /* Items of one member stand together, its links behind its files: who is wanted has all it needs. */
@@ -31,6 +32,13 @@ int plan_make(struct plan *ret, const struct conf_roster *roster);
 
 /* Adds a service that looks once more when there is a journal, and tells it then what is wrong. -ENOMEM. */
 int plan_add_report(struct plan *plan);
+
+/* Has the helper get these files as credentials; NULL: it is not there. Files that fit into a unit, see
+   plan_path_fits(). -ENOMEM. */
+int plan_add_secrets(struct plan *plan, const char *key, const char *psk);
+
+/* An absolute path in its only spelling, which a unit takes as it is. */
+bool plan_path_fits(const char *path);
 
 void plan_done(struct plan *plan);
 

@@ -157,6 +157,58 @@ check_item(const struct conf_roster *roster, const struct plan_item *item)
 		      !roster->at[item->entry].left_out);
 }
 
+/* --- secrets ----------------------------------------------------------------------------------- */
+
+/* What systemd makes of it: the path itself, and nothing else of the line. */
+static void
+check_secret(struct text line, const char *front, const char *path)
+{
+	CHECK(begins(line, front));
+	line = (struct text){line.at + strlen(front), line.len - strlen(front)};
+	for (; *path; path++) {
+		CHECK(line.len > 0 && line.at[0] == *path && (unsigned char)*path >= ' ' && *path != '\\');
+		if (*path == '%') {
+			CHECK(line.len > 1 && line.at[1] == '%');
+			line = (struct text){line.at + 1, line.len - 1};
+		}
+		line = (struct text){line.at + 1, line.len - 1};
+	}
+	CHECK(line.len == 0);
+}
+
+static void
+check_secrets(const struct conf *conf)
+{
+	CLEANUP(plan_done) struct plan plan = {0};
+	const char *key = plan_path_fits(conf->flood_tls_dir) ? conf->flood_tls_dir : NULL;
+	const char *psk = plan_path_fits(conf->flood_psk_file) ? conf->flood_psk_file : NULL;
+	struct text rest;
+	size_t number = 0;
+
+	CHECK(plan_add_secrets(&plan, key, psk) == 0);
+	CHECK(plan.count == (key || psk));
+	if (!plan.count)
+		return;
+	CHECK(plan.at[0].entry == PLAN_HELPER &&
+	      strcmp(plan.at[0].path, "herd-flood.service.d/50-herd.conf") == 0);
+	for (rest = text_of(plan.at[0].text); rest.len > 0; number++) {
+		const char *end = memchr(rest.at, '\n', rest.len);
+		struct text line = {rest.at, end ? (size_t)(end - rest.at) : 0};
+
+		CHECK(end && number < 4);
+		if (number == 0)
+			CHECK(begins(line, "# herd-generator "));
+		else if (number == 1)
+			CHECK(text_equal(line, TEXT("[Service]")));
+		else if (number == 2 && key)
+			check_secret(line, "LoadCredential=flood.key:", key);
+		else
+			check_secret(line, "LoadCredential=flood.psk:", psk);
+		rest = (struct text){end + 1, rest.len - line.len - 1};
+	}
+	CHECK(number == 2 + (size_t)(key != NULL) + (size_t)(psk != NULL));
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -173,5 +225,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < roster.count; i++)
 		CHECK(!roster.at[i].left_out || *roster.at[i].left_out);
 	check_clashes(&roster);
+	check_secrets(&roster.conf);
 	return 0;
 }

@@ -62,6 +62,8 @@ class Generator:
 		self.config = os.path.join(self.folder, "herd.conf")
 		self.out = os.path.join(self.folder, "out")
 		os.mkdir(self.out)
+		self.tls = os.path.join(self.folder, "tls")	# not this machine's own
+		self.options = ["--config", self.config, "--set", "flood.tls-dir=" + self.tls]
 
 	def configure(self, text, mode="w"):
 		with open(self.config, mode) as file:
@@ -73,7 +75,7 @@ class Generator:
 			file.write(text)
 
 	def run(self, *words, **options):
-		done = subprocess.run([harness.program("herd-generator"), "--config", self.config] + list(words),
+		done = subprocess.run([harness.program("herd-generator")] + self.options + list(words),
 			stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT, check=False,
 			encoding="utf-8", errors="surrogateescape", **options)
 		assert not harness.REPORT.search(done.stderr), done.stderr
@@ -88,7 +90,7 @@ class Generator:
 		"""As systemd runs it; what is said goes to a terminal of ours instead of this machine's journal."""
 		master, slave = pty.openpty()
 		early, late = os.path.join(self.folder, "early"), os.path.join(self.folder, "late")
-		process = subprocess.Popen([harness.program("herd-generator"), "--config", self.config, self.out, early, late],
+		process = subprocess.Popen([harness.program("herd-generator")] + self.options + [self.out, early, late],
 			stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=slave)
 		os.close(slave)
 		said = b""
@@ -264,6 +266,80 @@ def test_a_path_that_is_a_socket_already(generator):
 	os.unlink(path)
 	os.mkdir(path)
 	assert "is there and is no socket" in generator.write(CONFIG)
+
+
+# --- keys of links to other hosts ------------------------------------------------------
+
+DROP_IN = "herd-flood.service.d/50-herd.conf"
+
+
+def secret(path):
+	os.makedirs(os.path.dirname(path), exist_ok=True)
+	with open(path, "w", encoding="ascii") as file:
+		file.write("secret of the herd\n")
+	os.chmod(path, 0o600)
+
+
+def test_keys_become_credentials(generator):
+	psk = os.path.join(generator.folder, "a %n b:c")
+	generator.configure(PLAIN + "[flood]\npsk-file = %s\n" % psk)
+	assert generator.write() == "" and DROP_IN not in generator.files()	# systemd 252 starts nothing that wants one that is not there
+	secret(os.path.join(generator.tls, "host.key"))
+	assert generator.write() == ""
+	assert generator.files()[DROP_IN].splitlines()[1:] == ["[Service]", "LoadCredential=flood.key:%s/host.key" % generator.tls]
+	secret(psk)
+	assert generator.write() == ""
+	text = generator.files()[DROP_IN]
+	assert text.splitlines()[2:] == ["LoadCredential=flood.key:%s/host.key" % generator.tls,
+		"LoadCredential=flood.psk:%s" % psk.replace("%", "%%")]
+	assert "secret of" not in text
+	generator.loaded("herd-flood.service")	# without a complaint
+
+
+def test_keys_of_a_herd_without_members(generator):
+	generator.configure("")
+	secret(os.path.join(generator.tls, "host.key"))
+	assert generator.write() == ""
+	assert list(generator.files()) == [DROP_IN]
+
+
+def test_keys_in_spite_of_mistakes(generator):
+	"""A running helper would lose its key with the next restart."""
+	generator.configure("[flood]\nplain = perhaps\n[member Alpha]\nno-such = 1\n")
+	secret(os.path.join(generator.tls, "host.key"))
+	generator.write(CONFIG)
+	assert "flood.key" in generator.files()[DROP_IN]
+	generator.configure("[flood\n\0\n")
+	generator.write(CONFIG)
+	assert "flood.key" in generator.files()[DROP_IN]
+
+
+@pytest.mark.parametrize("what", ["folder", "fifo", "dangling", "socket"])
+def test_what_is_no_key(generator, what):
+	import socket
+	key = os.path.join(generator.tls, "host.key")
+	generator.configure(PLAIN)
+	os.mkdir(generator.tls)
+	if what == "folder":
+		os.mkdir(key)
+	elif what == "fifo":
+		os.mkfifo(key)
+	elif what == "dangling":
+		os.symlink("/nowhere", key)
+	else:
+		socket.socket(socket.AF_UNIX).bind(key)
+	assert generator.write() == "" and DROP_IN not in generator.files()
+
+
+def test_a_key_whose_path_no_unit_can_hold(generator):
+	for name in ("back\\slash", "two//", "x/../y", "x/."):
+		path = os.path.join(generator.folder, name, "psk")
+		os.makedirs(os.path.join(generator.folder, "x"), exist_ok=True)
+		secret(path)
+		generator.configure(PLAIN + "[flood]\npsk-file = %s\n" % path)
+		said = generator.write(CONFIG)
+		assert "setting 'psk-file'" in said and "does not fit into a unit" in said, said
+		assert DROP_IN not in generator.files()
 
 
 # --- files that cannot be read -------------------------------------------------------

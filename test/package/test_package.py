@@ -24,6 +24,7 @@ LIMIT = 60
 # Where the package may put files; directories above them come with them.
 PLACES = [
 	r"/etc/herd/herd\.conf(\.d/)?",
+	r"/etc/herd/tls/",
 	r"/(usr/)?lib/systemd/system/herd[a-z@-]*\.(service|socket|target|slice)",
 	r"/(usr/)?lib/systemd/system-generators/herd-[a-z]+",
 	r"/usr/lib/systemd/catalog/herd\.catalog",

@@ -104,6 +104,22 @@ def test_remove_keeps_settings_and_state(machine):
 	assert [unit for unit in units if "not-found" not in unit] == []
 
 
+def test_purge_leaves_the_authority(images, bare):
+	"""Other hosts depend on it; what the package needs for links of its own goes."""
+	bare.install(images.deb)
+	assert bare.sh("stat -c %a:%U /etc/herd/tls") == "755:root\n"
+	bare.run("herdctl", "ca", "init")
+	bare.run("herdctl", "ca", "issue", "Hill", "--install")
+	kept = sorted(os.listdir(bare.path("/etc/herd/ca")))
+	assert "ca.key" in kept and "host.key" in os.listdir(bare.path("/etc/herd/tls"))
+	assert "/etc/herd/ca stays" in bare.run("dpkg", "--purge", "herd").stderr
+	assert os.listdir(bare.path("/etc/herd")) == ["ca"]
+	assert sorted(os.listdir(bare.path("/etc/herd/ca"))) == kept
+	bare.install(images.deb)
+	bare.run("herdctl", "ca", "issue", "Jaquez")
+	bare.run("rm", "-r", "/etc/herd/ca")
+
+
 def test_purge_leaves_nothing(images, bare):
 	"""Every file, process, unit and piece of shared memory is gone; the user stays, as its number must not be
 	given to another."""

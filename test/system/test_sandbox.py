@@ -168,3 +168,40 @@ def test_credential(machine):
 			inside(machine, machine.leader if user == "nobody" else machine.main_pid(HELPER), user, read)
 	with open("/proc/%d/environ" % machine.main_pid(MEMBER), "rb") as file:
 		assert b"CREDENTIALS_DIRECTORY=" + folder.encode() in file.read().split(b"\0")
+
+
+def test_keys_of_links(machine):
+	"""The key of links to other hosts, readable by root alone, reaches the helper and nobody else; what is public is read
+	where it is."""
+	machine.run("herdctl", "ca", "init")
+	machine.run("herdctl", "ca", "issue", "Hill", "--install")
+	machine.write("/etc/herd/psk %n", "a secret of at least sixteen bytes\n", 0o600)
+	machine.write("/etc/herd/herd.conf.d/links.conf", "[flood]\npsk-file = /etc/herd/psk %n\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", HELPER)
+	folder = "/run/credentials/" + HELPER
+
+	def read(path):
+		def inner():
+			with open(path, "rb") as file:
+				return file.read()
+		return inner
+
+	for name, path in (("flood.key", "/etc/herd/tls/host.key"), ("flood.psk", "/etc/herd/psk %n")):
+		with open(machine.path(path), "rb") as file:
+			key = file.read()
+		assert inside(machine, machine.main_pid(HELPER), "herd", read(folder + "/" + name)) == key
+		with pytest.raises(RuntimeError, match="PermissionError"):
+			inside(machine, machine.main_pid(HELPER), "herd", read(path))
+		with pytest.raises(RuntimeError, match="PermissionError|FileNotFoundError"):
+			inside(machine, machine.main_pid(MEMBER), "herd", read(folder + "/" + name))
+	for name in ("ca.crt", "ca.crl", "host.crt"):
+		assert b"BEGIN" in inside(machine, machine.main_pid(HELPER), "herd", read("/etc/herd/tls/" + name))
+	with pytest.raises(RuntimeError, match="PermissionError"):
+		inside(machine, machine.main_pid(HELPER), "herd", read("/etc/herd/ca/ca.crt"))
+	# Without them the helper starts as before, once systemd was told.
+	machine.run("rm", "/etc/herd/tls/host.key", "/etc/herd/psk %n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", HELPER)
+	with open("/proc/%d/environ" % machine.main_pid(HELPER), "rb") as file:
+		assert b"CREDENTIALS_DIRECTORY=" not in file.read()

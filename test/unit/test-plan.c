@@ -107,6 +107,67 @@ test_every_kind_of_socket(void **state)
 	check_link(&plan, "herd.target.wants/herd-udp@A.socket", HERD_UNITDIR "/herd-udp@.socket");
 }
 
+static void
+test_secrets(void **state)
+{
+	CLEANUP(conf_roster_done) struct conf_roster roster = {0};
+	CLEANUP(plan_done) struct plan plan = {0};
+
+	(void)state;
+	make(&roster, &plan, "[flood]\ntls-dir = /x%y\n");
+	assert_int_equal(plan_add_secrets(&plan, NULL, NULL), 0);
+	assert_int_equal(plan.count, 0);
+	assert_string_equal(roster.conf.flood_tls_dir, "/x%y");
+	assert_int_equal(plan_add_secrets(&plan, "/etc/herd/tls/host.key", NULL), 0);
+	assert_int_equal(plan_add_secrets(&plan, NULL, "/a:b%n c"), 0);
+	assert_int_equal(plan_add_secrets(&plan, "/k", "/p"), 0);
+	assert_int_equal(plan.count, 3);
+	for (size_t i = 0; i < plan.count; i++) {
+		static const char *const text[] = {
+			"LoadCredential=flood.key:/etc/herd/tls/host.key\n",
+			"LoadCredential=flood.psk:/a:b%%n c\n",
+			"LoadCredential=flood.key:/k\nLoadCredential=flood.psk:/p\n",
+		};
+		const char *section = strchr(plan.at[i].text, '\n') + 1;
+
+		assert_string_equal(plan.at[i].path, "herd-flood.service.d/50-herd.conf");
+		assert_true(plan.at[i].entry == PLAN_HELPER);
+		assert_int_equal(strncmp(section, "[Service]\n", 10), 0);
+		assert_string_equal(section + 10, text[i]);
+	}
+}
+
+/* Of no member, and of members with mistakes: what was said rightly counts. */
+static void
+test_settings_of_nobody(void **state)
+{
+	CLEANUP(conf_roster_done) struct conf_roster roster = {0};
+	CLEANUP(plan_done) struct plan plan = {0};
+
+	(void)state;
+	make(&roster, &plan, "");
+	assert_string_equal(roster.conf.flood_tls_dir, HERD_SYSCONFDIR "/herd/tls");
+	make(&roster, &plan, "[flood]\nplain = perhaps\npsk-file = /psk\n[member A]\nno-such = 1\n");
+	assert_string_equal(roster.conf.flood_psk_file, "/psk");
+	assert_string_equal(conf_origin(&roster.conf, CONF_ID_flood_psk_file), "/etc/herd/herd.conf:3");
+}
+
+static void
+test_paths_that_fit(void **state)
+{
+	static const char *const good[] = {"/a",   "/a/b", "/.a", "/a.",      "/..a",
+					   "/a b", "/a:b", "/%",  "/\xc3\xa4"};
+	static const char *const bad[] = {"",	   "/",	    "a",      "a/b",   "/a/",	  "//a",
+					  "/a//b", "/./a",  "/a/.",   "/a/..", "/a/../b", "/a\\b",
+					  "/a\nb", "/a\tb", "/a\x7f", "/a "};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(good); i++)
+		assert_true(plan_path_fits(good[i]));
+	for (size_t i = 0; i < ELEMENTS(bad); i++)
+		assert_false(plan_path_fits(bad[i]));
+}
+
 /* Only a member's standing socket: nothing to say about it. */
 static void
 test_no_address(void **state)
@@ -146,7 +207,7 @@ test_no_injection(void **state)
 	char *paths[] = {path};
 	struct conf_entry entries[] = {{.name = "A", .origin = (char[]){"/x\ny/herd.conf:1"}},
 				       {.name = "B", .left_out = why, .origin = (char[]){"/a b.conf:1"}}};
-	const struct conf_roster roster = {entries, 2};
+	const struct conf_roster roster = {.at = entries, .count = 2};
 	CLEANUP(plan_done) struct plan plan = {0};
 
 	(void)state;
@@ -392,6 +453,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_member),
 		cmocka_unit_test(test_every_kind_of_socket),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_settings_of_nobody),
+		cmocka_unit_test(test_paths_that_fit),
 		cmocka_unit_test(test_no_address),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_no_injection),
