@@ -46,13 +46,13 @@ def fresh(prefix="client"):
 
 
 def until(condition, what, limit=LIMIT, pause=0.005):
-	"""Waits for a condition; returns what it returned."""
+	"""Waits for a condition; returns what it returned. `what` may be a function that says it."""
 	end = time.monotonic() + limit
 	while True:
 		value = condition()
 		if value:
 			return value
-		assert time.monotonic() < end, "not within %g s: %s" % (limit, what)
+		assert time.monotonic() < end, "not within %g s: %s" % (limit, what() if callable(what) else what)
 		time.sleep(pause)
 
 
@@ -187,7 +187,7 @@ class Herd:
 		self.config = os.path.join(self.folder, "herd.conf")
 		self.processes = []
 		self.places = os.path.join(self.folder, "places.herd")	# not there: the built-in ones answer
-		self.control = tempfile.mkdtemp(prefix="herd-")	# short: a socket's path has 107 bytes
+		self.control = tempfile.mkdtemp(prefix="herd-%d-" % os.getpid())	# short: a socket's path has 107 bytes
 		self.settings = {"places.file": self.places, "control-dir": self.control}
 		self.configure("")
 
