@@ -57,19 +57,40 @@ registry_is_dead(const struct segment *s, registry_owner owner)
 	return !registry_is_alive(s, index);
 }
 
+bool
+registry_clear_lock(const struct segment *s, _Atomic uint64_t *lock, registry_owner self, bool *ret_held)
+{
+	/* Sequentially consistent: table-changes.c looks here after it took a mark away. */
+	uint64_t held = atomic_load_explicit(lock, memory_order_seq_cst);
+
+	*ret_held = false;
+	if (held == 0)
+		return false;
+	/* A word of our own is left from a call that SIGBUS ended: nobody else has it. Acquire and
+	   release: nothing to repair, but what the dead did comes before whoever locks next. */
+	if ((held == self || registry_is_dead(s, held)) &&
+	    atomic_compare_exchange_strong_explicit(lock, &held, 0, memory_order_acq_rel,
+						    memory_order_acquire))
+		return true;
+	*ret_held = held != 0;
+	return false;
+}
+
 int
 registry_lock(const struct segment *s, _Atomic uint64_t *lock, registry_owner self, bool *ret_stolen)
 {
 	uint64_t held = 0;
 	int64_t deadline_ns = 0;
 
-	/* Acquire: what the owner before us did under the lock is seen. */
-	if (atomic_compare_exchange_strong_explicit(lock, &held, self, memory_order_acquire,
+	/* Acquire: what the owner before us did under the lock is seen. Sequentially consistent, here and
+	   below: a writer locks, then looks at the bucket's mark; the helper takes the mark, then looks at
+	   the lock; one of them sees the other (table-changes.c). Costs nothing on x86. */
+	if (atomic_compare_exchange_strong_explicit(lock, &held, self, memory_order_seq_cst,
 						    memory_order_relaxed))
 		return 0;
 	for (unsigned int try = 1;; try++) {
 		if (held == 0) {
-			if (atomic_compare_exchange_weak_explicit(lock, &held, self, memory_order_acquire,
+			if (atomic_compare_exchange_weak_explicit(lock, &held, self, memory_order_seq_cst,
 								  memory_order_relaxed))
 				return 0;
 			continue;
@@ -79,7 +100,7 @@ registry_lock(const struct segment *s, _Atomic uint64_t *lock, registry_owner se
 
 			/* A word of our own is left from a call that SIGBUS ended: nobody else has it. */
 			if ((held == self || registry_is_dead(s, held)) &&
-			    atomic_compare_exchange_strong_explicit(lock, &held, self, memory_order_acquire,
+			    atomic_compare_exchange_strong_explicit(lock, &held, self, memory_order_seq_cst,
 								    memory_order_relaxed)) {
 				*ret_stolen = true;
 				return 0;
@@ -125,6 +146,19 @@ name_is_taken(const struct segment *s, enum table_role role, const char *name)
 	return false;
 }
 
+void
+registry_set_waiting(const struct segment *s, uint32_t index, bool waiting)
+{
+	_Atomic uint64_t *word = &segment_header(s)->waiting[index / 64];
+	uint64_t bit = UINT64_C(1) << index % 64;
+
+	/* Sequentially consistent: see table_set_waiting(). */
+	if (waiting)
+		atomic_fetch_or_explicit(word, bit, memory_order_seq_cst);
+	else
+		atomic_fetch_and_explicit(word, ~bit, memory_order_seq_cst);
+}
+
 static void
 entry_fill(struct segment_process *p, enum table_role role, const char *name, const char *listen,
 	   uint64_t generation)
@@ -135,7 +169,6 @@ entry_fill(struct segment_process *p, enum table_role role, const char *name, co
 	memcpy(p->listen, listen, strnlen(listen, sizeof(p->listen) - 1));
 	for (int i = 0; i < SEGMENT_COUNTERS; i++)
 		atomic_store_explicit(&p->counter[i], 0, memory_order_relaxed);
-	atomic_store_explicit(&p->waits, 0, memory_order_relaxed);
 	atomic_store_explicit(&p->pid, (uint32_t)getpid(), memory_order_relaxed);
 	atomic_store_explicit(&p->role, (uint32_t)role, memory_order_relaxed);
 	atomic_store_explicit(&p->start_ns, clock_now_ns(), memory_order_relaxed);
@@ -175,6 +208,7 @@ registry_take(const struct segment *s, enum table_role role, const char *name, c
 	if (r == 0)
 		r = entry_find(s, &e);
 	if (r == 0) {
+		registry_set_waiting(s, e.index, false);
 		entry_fill(segment_process(s, e.index), role, name, listen, e.owner >> 16);
 		*ret = e;
 	}
@@ -188,9 +222,20 @@ registry_drop(const struct segment *s, const struct registry_entry *e)
 	(void)lock_byte(s->fd, F_OFD_SETLK, SEGMENT_LOCK_PROCESS + e->index, F_UNLCK);
 }
 
-static bool
-name_is(const char *entry, struct text name)
+uint32_t
+registry_names(const struct segment *s)
 {
+	/* Acquire: entries below the count are whole. */
+	uint32_t count = atomic_load_explicit(&segment_header(s)->names_count, memory_order_acquire);
+
+	return count < SEGMENT_NAMES ? count : SEGMENT_NAMES;
+}
+
+bool
+registry_name_is(const struct segment *s, uint16_t number, struct text name)
+{
+	const char *entry = segment_name(s, number);
+
 	return memcmp(entry, name.at, name.len) == 0 && entry[name.len] == '\0';
 }
 
@@ -207,12 +252,10 @@ registry_name_number(const struct segment *s, registry_owner self, struct text n
 	r = registry_lock(s, &h->names_lock, self, &stolen);
 	if (r != 0)
 		return r;
-	count = atomic_load_explicit(&h->names_count, memory_order_relaxed);
-	if (count > SEGMENT_NAMES)
-		count = SEGMENT_NAMES;
+	count = registry_names(s);
 	r = -ENOSPC;
 	for (uint32_t i = 0; i < count && r != 0; i++) {
-		if (name_is(segment_name(s, i), name)) {
+		if (registry_name_is(s, (uint16_t)i, name)) {
 			*ret = (uint16_t)i;
 			r = 0;
 		}

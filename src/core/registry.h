@@ -27,11 +27,18 @@ void registry_leave(const struct segment *s);
 
 void registry_drop(const struct segment *s, const struct registry_entry *e);
 
+/* Whether the entry's process wants to be woken when peers confirm; false for a new one. */
+void registry_set_waiting(const struct segment *s, uint32_t index, bool waiting);
+
 /* The process behind this owner word is gone. A word that nobody can have written counts as dead. */
 bool registry_is_dead(const struct segment *s, registry_owner owner);
 
 /* The entry's process holds its lock. */
 bool registry_is_alive(const struct segment *s, uint32_t index);
+
+/* Takes a lock word back from the dead; *ret_held: somebody has it, and lives. true: it was taken back. */
+bool
+registry_clear_lock(const struct segment *s, _Atomic uint64_t *lock, registry_owner self, bool *ret_held);
 
 /*
  * Takes an owner-tagged lock word, stealing it from the dead but never from
@@ -45,6 +52,12 @@ registry_unlock(_Atomic uint64_t *lock)
 	/* Release: what was done under the lock is seen by whoever takes it next. */
 	atomic_store_explicit(lock, 0, memory_order_release);
 }
+
+/* How many servers have a number. */
+uint32_t registry_names(const struct segment *s);
+
+/* Whether this is the name with that number. */
+bool registry_name_is(const struct segment *s, uint16_t number, struct text name);
 
 /* Number of a server's name, entered when it is new. -ENOSPC: the name table is full. TABLE_E_BUSY. */
 int registry_name_number(const struct segment *s, registry_owner self, struct text name, uint16_t *ret);

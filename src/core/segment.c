@@ -66,11 +66,11 @@ constants_lay_out(struct segment_constants *c, uint32_t clients, uint32_t long_c
 	at = round_to_page(at + (uint64_t)SEGMENT_PROCESSES * sizeof(struct segment_process));
 	c->names_offset = at;
 	at = round_to_page(at + (uint64_t)SEGMENT_NAMES * SEGMENT_NAME_BYTES);
+	c->marks_offset = at;
 	for (int i = 0; i < SEGMENT_CLASSES; i++) {
 		c->class[i].buckets = buckets_for(wanted[i]);
 		buckets += c->class[i].buckets;
 	}
-	c->marks_offset = at;
 	at = round_to_page(at + (buckets + 63) / 64 * 8);
 	for (int i = 0; i < SEGMENT_CLASSES; i++) {
 		c->class[i].slot_bytes = id_bytes[i] + 2 * (uint32_t)sizeof(struct value);

@@ -7,7 +7,7 @@
  *   header      4 KiB    constant part with its checksum, then a few shared words
  *   processes   512 x 256 B   who writes here; alive = holds an OFD lock on its byte
  *   names       4096 x 24 B   servers, so that a value carries a number
- *   marks       a bit per bucket: something in it changed; short ids, then long ids
+ *   marks       1 bit per bucket: fixes in it may be waiting to be flooded; short ids, then long ids
  *   control     128 B per bucket: a lock and 15 control words; short ids, then long ids
  *   slots       15 per bucket: the id, then two values; short ids, then long ids
  *
@@ -64,13 +64,15 @@ struct segment_header {
 	struct segment_constants constants;
 	_Alignas(64) _Atomic uint64_t names_lock;
 	_Atomic uint32_t names_count;
-	_Alignas(64) _Atomic uint64_t evicted;
-	_Atomic int64_t watermark; /* 1 + the newest receipt time ever evicted, ns; 0: none */
-	/* Of whoever takes changes; 0: nobody has yet, and nobody needs to set marks. */
+	_Atomic uint64_t evicted;
+	_Atomic uint64_t watermark; /* newest receipt time of a fix evicted, its sign bit turned: 0 is none */
+	/* Every writer looks at it, so it shares its line with nothing that moves. */
+	_Alignas(64) _Atomic uint32_t sleeping;
+	uint32_t padding[15];
+	/* Rounds of the helper through the marks: begun, and applied by enough peers. */
 	_Alignas(64) _Atomic uint64_t round;
-	_Alignas(64) _Atomic uint32_t sleeping;	 /* it does, and wants to be woken */
-	_Alignas(64) _Atomic uint64_t confirmed; /* the last round that enough peers have */
-	_Atomic uint32_t waiters;		 /* some process may wait for that */
+	_Atomic uint64_t confirmed;
+	_Alignas(64) _Atomic uint64_t waiting[SEGMENT_PROCESSES / 64]; /* bit per entry: wants to be woken */
 };
 
 struct segment_process {
@@ -80,8 +82,7 @@ struct segment_process {
 	char name[SEGMENT_NAME_BYTES];
 	char listen[SEGMENT_LISTEN_BYTES];
 	_Atomic uint64_t counter[SEGMENT_COUNTERS];
-	_Atomic uint32_t waits; /* for a round to be confirmed */
-	char padding[256 - 28 - SEGMENT_NAME_BYTES - SEGMENT_LISTEN_BYTES - 8 * SEGMENT_COUNTERS];
+	char padding[256 - 24 - SEGMENT_NAME_BYTES - SEGMENT_LISTEN_BYTES - 8 * SEGMENT_COUNTERS];
 };
 
 _Static_assert(sizeof(struct segment_constants) == 136, "layout 2");
@@ -158,17 +159,18 @@ segment_name(const struct segment *s, uint32_t number)
 	return (char *)s->base + s->constants.names_offset + (size_t)number * SEGMENT_NAME_BYTES;
 }
 
-/* The word with the mark of a bucket, counted over both classes. */
-static inline _Atomic uint64_t *
-segment_marks(const struct segment *s, uint64_t bucket)
-{
-	return (_Atomic uint64_t *)(void *)(s->base + s->constants.marks_offset) + bucket / 64;
-}
-
+/* Buckets of both classes, which share one row of numbers: short ids first. */
 static inline uint64_t
 segment_buckets(const struct segment *s)
 {
 	return (uint64_t)s->constants.class[SEGMENT_SHORT].buckets + s->constants.class[SEGMENT_LONG].buckets;
+}
+
+/* The word that has the marks of 64 buckets, from number * 64 on. */
+static inline _Atomic uint64_t *
+segment_marks(const struct segment *s, uint64_t number)
+{
+	return (_Atomic uint64_t *)(void *)(s->base + s->constants.marks_offset) + number;
 }
 
 /* The lock word of a bucket; its 15 control words follow. */

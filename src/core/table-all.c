@@ -185,13 +185,10 @@ static void
 sweep_bucket(const struct sweep_call *call, const struct segment_class *c, uint32_t bucket)
 {
 	const struct segment *s = &call->t->segment;
-	_Atomic uint64_t *lock = segment_bucket(s, c, bucket);
-	uint64_t held = atomic_load_explicit(lock, memory_order_relaxed);
+	bool held;
 
 	/* What the dead left locked: nothing to repair, the next writer need only not wait. */
-	if (held != 0 && (held == call->t->self.owner || registry_is_dead(s, held)) &&
-	    atomic_compare_exchange_strong_explicit(lock, &held, 0, memory_order_acq_rel,
-						    memory_order_relaxed))
+	if (registry_clear_lock(s, segment_bucket(s, c, bucket), call->t->self.owner, &held))
 		table_count(call->t, TABLE_COUNTER_stolen, 1);
 
 	for (unsigned int way = 0; way < SEGMENT_WAYS; way++) {

@@ -29,8 +29,9 @@ table_new(struct table **ret, const struct table_options *options)
 		return -ENOMEM;
 	t->segment.fd = -1;
 	t->names = calloc(SEGMENT_NAMES, sizeof(*t->names));
-	if (!t->names || strlen(options->name ? options->name : "") >= sizeof(t->shm)) {
-		int r = t->names ? -ENAMETOOLONG : -ENOMEM;
+	t->merged = calloc(TABLE_MERGED_ROOM, sizeof(*t->merged));
+	if (!t->names || !t->merged || strlen(options->name ? options->name : "") >= sizeof(t->shm)) {
+		int r = t->names && t->merged ? -ENAMETOOLONG : -ENOMEM;
 
 		table_free(t);
 		return r;
@@ -152,7 +153,7 @@ table_free(struct table *t)
 		registry_drop(&t->segment, &t->self);
 	segment_done(&t->segment);
 	free(t->names);
-	free(t->numbers);
+	free(t->merged);
 	free(t);
 	return NULL;
 }
@@ -260,6 +261,7 @@ move_to(struct table *t, struct table *fresh)
 			return r > 0 ? -EEXIST : r;
 		carry_counters(t, fresh);
 		carry_fixes(t, fresh);
+		table_set_waiting(fresh, t->is_waiting);
 	}
 	old = *t;
 	*t = *fresh;

@@ -14,6 +14,8 @@ struct table_name {
 	char text[HERD_SERVER_MAX];
 };
 
+enum { TABLE_MERGED_ROOM = 2 * SEGMENT_NAMES }; /* a power of two, never more than half full */
+
 struct table {
 	struct segment segment;
 	bool readonly;
@@ -31,7 +33,13 @@ struct table {
 	int64_t ttl_ns;
 
 	struct table_name *names; /* owned; private copies of names already checked */
-	uint16_t *numbers;	  /* owned; from a name's hash to its number and 1; NULL: not used yet */
+
+	/* Owned: numbers of servers whose fixes were merged, by a hash of the name; 0: free, else number + 1. */
+	uint16_t *merged;
+	uint32_t merged_seen; /* names of the segment that it was told of */
+
+	bool is_waiting; /* as told by table_set_waiting(), for the segment after this one */
+	uint64_t round;	 /* that table_take_changes() is in */
 };
 
 /*
@@ -81,13 +89,47 @@ slot_at(const struct segment *s, const struct segment_class *c, uint32_t bucket,
 /* 0; TABLE_E_UNKNOWN: not used; TABLE_E_LAPPED. The value's id length is within its class. */
 int slot_read(const struct slot *slot, struct slot_copy *ret);
 
-/* With the bucket locked: puts a value in the idle half and publishes it with these bits of the control word, the
-   tag and perhaps CTL_DIRTY. id.len 0: id stays. */
+/* With the bucket locked: puts a value in the idle half and publishes it with the tag, and CTL_DIRTY or not.
+   id.len 0: id stays. */
 void
-slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t bits);
+slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t flags);
 
 /* With the bucket locked: makes the slot free. */
 void slot_clear(const struct slot *slot, uint64_t ctl);
+
+/* The class and bucket that a running number over all buckets means; NULL past the end. */
+const struct segment_class *bucket_of(const struct segment *s, uint64_t number, uint32_t *ret_bucket);
+
+/* The running number of the slot's bucket. */
+static inline uint64_t
+slot_bucket(const struct segment *s, const struct slot *slot)
+{
+	uint64_t bucket = (uint64_t)(slot->lock - segment_bucket(s, slot->class, 0)) / SEGMENT_BUCKET_WORDS;
+
+	return slot->class == &s->constants.class[SEGMENT_LONG]
+		       ? bucket + s->constants.class[SEGMENT_SHORT].buckets
+		       : bucket;
+}
+
+static inline uint64_t
+slot_number(const struct segment *s, const struct slot *slot)
+{
+	return slot_bucket(s, slot) * SEGMENT_WAYS + (uint64_t)(slot->ctl - slot->lock - 1);
+}
+
+/* With the bucket locked, before a dirty value is published in it: tells the helper where to look. */
+static inline void
+bucket_mark(const struct segment *s, uint64_t number)
+{
+	_Atomic uint64_t *word = segment_marks(s, number / 64);
+	uint64_t bit = UINT64_C(1) << number % 64;
+
+	/* Sequentially consistent, both: the look must come after the lock was taken, and a mark that we
+	   set before our look at `sleeping`; table-changes.c says why. Mostly it is set already, and then
+	   the line is not torn from the other writers' caches. */
+	if (!(atomic_load_explicit(word, memory_order_seq_cst) & bit))
+		atomic_fetch_or_explicit(word, bit, memory_order_seq_cst);
+}
 
 /* The hash of an id in this segment, and what follows from it. */
 void key_derive(const struct segment *s, struct text id, struct table_key *ret);
@@ -98,20 +140,44 @@ const struct segment_class *key_class(const struct segment *s, struct text id);
 bool slot_copy_intact(const struct segment *s, const struct segment_class *c, uint32_t bucket,
 		      const struct slot_copy *copy, struct table_key *ret_key);
 
+/* A fix on its way into the table. */
+struct put {
+	struct table *t;
+	const struct table_key *key;
+	struct fix_rank rank; /* of the fix */
+	struct value value;
+	int64_t now_ns;
+	bool is_from_peer; /* not to be flooded by what the marks say; refused when it may have been evicted */
+	/* results, for 0 and TABLE_E_OLDER */
+	uint64_t slot;
+	bool is_same; /* with TABLE_E_OLDER: the very fix is there */
+};
+
+/* The watermark as the header keeps it: ordered as the times are, and 0, as in a new segment, for none. */
+static inline uint64_t
+watermark_word(int64_t rx_ns)
+{
+	return (uint64_t)rx_ns ^ (uint64_t)INT64_MIN;
+}
+
+static inline int64_t
+table_watermark_of(const struct segment *s)
+{
+	uint64_t word = atomic_load_explicit(&segment_header(s)->watermark, memory_order_relaxed);
+
+	return (int64_t)(word ^ (uint64_t)INT64_MIN);
+}
+
+/* 0; TABLE_E_OLDER; TABLE_E_BUSY; TABLE_E_EVICTED. Under the guard. */
+int put_run(struct put *put);
+
 bool table_expired(const struct table *t, int64_t rx_ns, int64_t now_ns);
 
 /* Fills *ret from a checked value. false: its texts or its server make no sense. */
 bool table_fix_of(struct table *t, struct text id, const struct value *value, struct herd_fix *ret);
 
-/* The class and bucket that a running number over all buckets means; NULL past the end. */
-const struct segment_class *bucket_of(const struct segment *s, uint64_t number, uint32_t *ret_bucket);
-
-/* The way back: of a bucket, and of a slot, counted over both classes. */
-uint64_t bucket_number(const struct segment *s, const struct segment_class *c, uint32_t bucket);
-uint64_t slot_number(const struct segment *s, const struct slot *slot);
-
-/* After publishing with CTL_DIRTY: says in which bucket. */
-void slot_mark(const struct segment *s, const struct slot *slot);
+/* A server's checked name; false: nobody has the number, or what has it is none. */
+bool table_server_name(struct table *t, uint16_t number, struct text *ret);
 
 /* Runs body under the guard, unless the mapping is already known to be gone. */
 int table_guarded(struct table *t, int (*body)(void *arg), void *arg);

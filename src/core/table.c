@@ -9,7 +9,6 @@
 #include "core/table-private.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/guard.h"
@@ -180,7 +179,7 @@ slot_read(const struct slot *slot, struct slot_copy *ret)
 }
 
 void
-slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t bits)
+slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct value *value, uint64_t flags)
 {
 	const unsigned int id_words = slot_id_words(slot);
 	uint64_t next = ctl_next(ctl);
@@ -197,7 +196,7 @@ slot_write(const struct slot *slot, uint64_t ctl, struct text id, const struct v
 	for (int i = 0; i < VALUE_WORDS; i++)
 		atomic_store_explicit(&idle[i], value->word[i], memory_order_release);
 	/* Release: the whole value, and that it must be flooded, become visible at this instant. */
-	atomic_store_explicit(slot->ctl, next | CTL_USED | bits, memory_order_release);
+	atomic_store_explicit(slot->ctl, next | CTL_USED | flags, memory_order_release);
 }
 
 void
@@ -269,8 +268,8 @@ table_expired(const struct table *t, int64_t rx_ns, int64_t now_ns)
 	return t->ttl_ns > 0 && rx_ns < now_ns && (uint64_t)now_ns - (uint64_t)rx_ns >= (uint64_t)t->ttl_ns;
 }
 
-static bool
-server_name(struct table *t, uint16_t number, struct text *ret)
+bool
+table_server_name(struct table *t, uint16_t number, struct text *ret)
 {
 	const struct segment_header *h = segment_header(&t->segment);
 	struct table_name *name;
@@ -300,7 +299,7 @@ table_fix_of(struct table *t, struct text id, const struct value *value, struct 
 {
 	struct text server;
 
-	if (!server_name(t, value_server(value), &server) || !value_texts(value, ret))
+	if (!table_server_name(t, value_server(value), &server) || !value_texts(value, ret))
 		return false;
 	ret->rx_ns = value_rx_ns(value);
 	ret->id_len = (uint8_t)id.len;
@@ -355,51 +354,30 @@ table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct 
 
 /* --- putting a fix ---------------------------------------------------------- */
 
-struct put_call {
-	struct table *t;
-	const struct table_key *key;
-	struct fix_rank rank; /* of the fix to put */
-	struct value value;
-	int64_t now_ns;
-	bool is_from_peer; /* passed on by the caller; refused when evicted ones were newer */
-
-	/* What a peer's fix came to: */
-	uint64_t slot;
-	bool is_same;
-};
-
 enum { PUT_AGAIN = -1000 }; /* never leaves this file */
 
-/* < 0, 0, > 0: the fix to put is older than, the same as, newer than the one held. */
-static int
-put_compare(const struct put_call *put, const struct value *held)
+/* Whether the fix to put beats the one held. */
+static bool
+put_is_newer(struct put *put, const struct value *held)
 {
+	int order;
+
 	struct herd_fix fix;
 	struct fix_rank rank = {.rx_ns = value_rx_ns(held)};
 
+	put->is_same = false;
 	if (table_expired(put->t, rank.rx_ns, put->now_ns) || !value_order_ns(held, &rank.order_ns))
-		return 1;
+		return true;
 	if (put->rank.order_ns != rank.order_ns)
-		return put->rank.order_ns > rank.order_ns ? 1 : -1;
+		return put->rank.order_ns > rank.order_ns;
 	if (!table_fix_of(put->t, put->key->id, held, &fix))
-		return 1;
+		return true;
 	rank.server = (struct text){fix.server, fix.server_len};
 	rank.location = (struct text){fix.location, fix.location_len};
 	rank.time = (struct text){fix.time, fix.time_len};
-	return fix_rank_compare(&put->rank, &rank);
-}
-
-/* With the bucket locked. */
-static void
-put_publish(struct put_call *put, const struct slot *slot, uint64_t ctl, struct text id)
-{
-	const struct segment *s = &put->t->segment;
-
-	slot_write(slot, ctl, id, &put->value, key_tag(put->key) | (put->is_from_peer ? 0 : CTL_DIRTY));
-	if (put->is_from_peer)
-		put->slot = slot_number(s, slot);
-	else
-		slot_mark(s, slot);
+	order = fix_rank_compare(&put->rank, &rank);
+	put->is_same = order == 0;
+	return order > 0;
 }
 
 static int
@@ -413,18 +391,27 @@ bucket_lock(struct table *t, _Atomic uint64_t *lock)
 	return r;
 }
 
+/* Publishes, in a slot whose bucket is locked; how the helper is sure to hear of it: table-changes.c. */
+static void
+put_publish(struct put *put, const struct slot *slot, uint64_t ctl, struct text id, uint64_t tag)
+{
+	const struct segment *s = &put->t->segment;
+
+	put->slot = slot_number(s, slot);
+	if (!put->is_from_peer)
+		bucket_mark(s, slot_bucket(s, slot));
+	slot_write(slot, ctl, id, &put->value, put->is_from_peer ? tag : tag | CTL_DIRTY);
+}
+
 static int
-put_over(struct put_call *put, const struct found *found)
+put_over(struct put *put, const struct found *found)
 {
 	const struct slot *slot = &found->slot;
 	uint64_t ctl;
 	int r;
 
-	r = put_compare(put, &found->copy.value);
-	if (r <= 0) {
-		put->is_same = r == 0;
-		if (put->is_from_peer)
-			put->slot = slot_number(&put->t->segment, slot);
+	if (!put_is_newer(put, &found->copy.value)) {
+		put->slot = slot_number(&put->t->segment, slot);
 		return TABLE_E_OLDER;
 	}
 	r = bucket_lock(put->t, slot->lock);
@@ -433,7 +420,7 @@ put_over(struct put_call *put, const struct found *found)
 	/* Relaxed: with the lock held nobody else changes more than the dirty bit. */
 	ctl = atomic_load_explicit(slot->ctl, memory_order_relaxed);
 	if (((ctl ^ found->copy.ctl) & ~CTL_DIRTY) == 0)
-		put_publish(put, slot, ctl, TEXT(""));
+		put_publish(put, slot, ctl, TEXT(""), ctl & CTL_TAG);
 	else
 		r = PUT_AGAIN; /* somebody wrote between our look and our lock */
 	registry_unlock(slot->lock);
@@ -466,8 +453,7 @@ bucket_free_slot(const struct segment *s, const struct segment_class *c, uint32_
 
 /* Of two full buckets, the slot whose fix was received first. */
 static struct slot
-oldest_slot(const struct segment *s, const struct segment_class *c, const uint32_t bucket[2],
-	    int64_t *ret_rx_ns)
+oldest_slot(const struct segment *s, const struct segment_class *c, const uint32_t bucket[2])
 {
 	struct slot oldest = slot_at(s, c, bucket[0], 0);
 	int64_t oldest_ns = INT64_MAX;
@@ -481,31 +467,47 @@ oldest_slot(const struct segment *s, const struct segment_class *c, const uint32
 			oldest_ns = value_rx_ns(&copy.value);
 		}
 	}
-	*ret_rx_ns = oldest_ns;
 	return oldest;
 }
 
+/* Before the fix in the slot is evicted: who dies between has raised too high by one fix, and not forgotten one. */
 static void
-raise_watermark(struct segment_header *h, int64_t rx_ns)
+watermark_raise(const struct put *put, const struct slot *slot)
 {
-	int64_t wanted = rx_ns + 1, mark = atomic_load_explicit(&h->watermark, memory_order_relaxed);
+	const struct segment *s = &put->t->segment;
+	uint64_t bucket = slot_bucket(s, slot), mark, held;
+	struct slot_copy copy;
+	struct table_key key;
+	int64_t rx_ns, cap_ns;
+	uint32_t index;
 
-	while (mark < wanted &&
-	       !atomic_compare_exchange_weak_explicit(&h->watermark, &mark, wanted, memory_order_relaxed,
-						      memory_order_relaxed))
+	if (slot_read(slot, &copy) != 0)
+		return;
+	bucket_of(s, bucket, &index);
+	if (!slot_copy_intact(s, slot->class, index, &copy, &key))
+		return; /* no fix, and what a wild write left must not keep all others out */
+	rx_ns = value_rx_ns(&copy.value);
+	/* Nor may a fix from a server whose clock is years ahead. */
+	if (!__builtin_add_overflow(put->now_ns, FIX_AHEAD_NS, &cap_ns) && rx_ns > cap_ns)
+		rx_ns = cap_ns;
+	mark = watermark_word(rx_ns);
+	/* Relaxed: a number that only grows; whoever decides by it holds both locks of the client, as we do. */
+	held = atomic_load_explicit(&segment_header(s)->watermark, memory_order_relaxed);
+	while (held < mark &&
+	       !atomic_compare_exchange_weak_explicit(&segment_header(s)->watermark, &held, mark,
+						      memory_order_relaxed, memory_order_relaxed))
 		;
 }
 
 /* With both buckets locked: a free slot, or one made free. */
 static struct slot
-put_choose(const struct put_call *put)
+put_choose(const struct put *put)
 {
 	const struct segment *s = &put->t->segment;
 	const struct segment_class *c = key_class(s, put->key->id);
 	const uint32_t *bucket = put->key->bucket;
 	unsigned int used[2];
 	struct slot slot;
-	int64_t rx_ns;
 	int chosen;
 
 	for (int i = 0; i < 2; i++)
@@ -514,18 +516,17 @@ put_choose(const struct put_call *put)
 	if (used[chosen] < SEGMENT_WAYS)
 		return bucket_free_slot(s, c, bucket[chosen], key_way(put->key));
 
-	slot = oldest_slot(s, c, bucket, &rx_ns);
+	slot = oldest_slot(s, c, bucket);
+	watermark_raise(put, &slot);
 	/* Published as free before its id changes: nobody reads the new id with the old value. */
 	slot_clear(&slot, atomic_load_explicit(slot.ctl, memory_order_relaxed));
 	atomic_fetch_add_explicit(&segment_header(s)->evicted, 1, memory_order_relaxed);
-	if (rx_ns >= 0 && rx_ns < INT64_MAX)
-		raise_watermark(segment_header(s), rx_ns);
 	table_count(put->t, TABLE_COUNTER_evicted, 1);
 	return slot;
 }
 
 static int
-put_new(struct put_call *put)
+put_new(struct put *put)
 {
 	const struct segment *s = &put->t->segment;
 	const struct segment_class *c = key_class(s, put->key->id);
@@ -548,19 +549,21 @@ put_new(struct put_call *put)
 	/* Look again: with both locked, one client cannot be entered twice. */
 	if (client_find(s, put->key, &found) == 0) {
 		r = PUT_AGAIN;
+	} else if (put->is_from_peer && put->rank.rx_ns <= table_watermark_of(s)) {
+		r = TABLE_E_EVICTED;
 	} else {
 		slot = put_choose(put);
-		put_publish(put, &slot, atomic_load_explicit(slot.ctl, memory_order_relaxed), put->key->id);
+		put_publish(put, &slot, atomic_load_explicit(slot.ctl, memory_order_relaxed), put->key->id,
+			    key_tag(put->key));
 	}
 	registry_unlock(second);
 	registry_unlock(first);
 	return r;
 }
 
-static int
-put_body(void *arg)
+int
+put_run(struct put *put)
 {
-	struct put_call *put = arg;
 	struct found found;
 	int r;
 
@@ -568,10 +571,6 @@ put_body(void *arg)
 		r = client_find(&put->t->segment, put->key, &found);
 		if (r == TABLE_E_LAPPED)
 			continue;
-		if (r != 0 && put->is_from_peer &&
-		    put->rank.rx_ns < atomic_load_explicit(&segment_header(&put->t->segment)->watermark,
-							   memory_order_relaxed))
-			return TABLE_E_EVICTED;
 		r = r == 0 ? put_over(put, &found) : put_new(put);
 		if (r != PUT_AGAIN)
 			return r;
@@ -579,10 +578,16 @@ put_body(void *arg)
 	return TABLE_E_BUSY;
 }
 
+static int
+put_body(void *arg)
+{
+	return put_run(arg);
+}
+
 int
 table_put(struct table *t, const struct table_key *key, const struct table_report *report)
 {
-	struct put_call put = {
+	struct put put = {
 		.t = t,
 		.key = key,
 		.rank = {.order_ns = fix_order_ns(&report->client_time, report->rx_ns),
@@ -598,132 +603,4 @@ table_put(struct table *t, const struct table_key *key, const struct table_repor
 	value_pack(&put.value, key->hash, (unsigned int)key->id.len, t->server, report->rx_ns, report->time,
 		   report->location);
 	return table_guarded(t, put_body, &put);
-}
-
-/* --- fixes of other servers --------------------------------------------------- */
-
-struct number_call {
-	struct table *t;
-	struct text name;
-	uint16_t number;
-};
-
-static int
-number_body(void *arg)
-{
-	struct number_call *call = arg;
-	struct text name;
-	int r;
-
-	r = registry_name_number(&call->t->segment, call->t->self.owner, call->name, &call->number);
-	/* A private copy, for those who look for it by its name next time. */
-	if (r == 0)
-		(void)server_name(call->t, call->number, &name);
-	return r;
-}
-
-enum { NUMBERS = 2 * SEGMENT_NAMES, NUMBER_PROBES = 16 };
-
-_Static_assert((NUMBERS & (NUMBERS - 1)) == 0, "a power of two");
-
-/* The place of a name in our own index of numbers: its own, or a free one; NULL: neither is near. */
-static uint16_t *
-number_place(struct table *t, struct text name)
-{
-	uint64_t hash = hash_siphash13(&t->segment.constants.key, name.at, name.len);
-
-	for (unsigned int i = 0; i < NUMBER_PROBES; i++) {
-		uint16_t *place = &t->numbers[(hash + i) & (NUMBERS - 1)];
-		const struct table_name *known = *place ? &t->names[*place - 1] : NULL;
-
-		if (!known || (known->len == name.len && memcmp(known->text, name.at, name.len) == 0))
-			return place;
-	}
-	return NULL;
-}
-
-/* The number of a server, which it gets if it has none. Asking the segment takes a lock and looks at all names. */
-static int
-server_number(struct table *t, struct text name, uint16_t *ret)
-{
-	struct number_call call = {t, name, 0};
-	uint16_t *place;
-	int r;
-
-	if (!t->numbers)
-		t->numbers = calloc(NUMBERS, sizeof(*t->numbers));
-	place = t->numbers ? number_place(t, name) : NULL;
-	if (place && *place) {
-		*ret = (uint16_t)(*place - 1);
-		return 0;
-	}
-	r = table_guarded(t, number_body, &call);
-	if (r == 0 && place && t->names[call.number].len == name.len)
-		*place = (uint16_t)(call.number + 1);
-	if (r == 0)
-		*ret = call.number;
-	return r;
-}
-
-/* What came from elsewhere is measured before it is packed into a slot. */
-static bool
-fix_is_sound(const struct herd_fix *fix)
-{
-	struct location location;
-
-	return fix->time_len <= HERD_TIME_MAX && fix->location_len <= HERD_LOCATION_MAX && fix->rx_ns >= 0 &&
-	       fix_id_valid((struct text){fix->id, fix->id_len}) &&
-	       location_parse((struct text){fix->location, fix->location_len}, &location) == 0;
-}
-
-/* put has the table, the time, and whether it is a peer's. */
-static int
-merge(struct put_call *put, const struct herd_fix *fix)
-{
-	struct text server = {fix->server, fix->server_len};
-	struct text location = {fix->location, fix->location_len};
-	struct text time = {fix->time, fix->time_len};
-	struct table *t = put->t;
-	struct table_key key;
-	struct fix_time client;
-	uint16_t number;
-	int r;
-
-	if (!t->is_registered)
-		return -EROFS;
-	if (!fix_is_sound(fix) || fix_time_parse(time, &client) != 0)
-		return -EINVAL;
-	if (table_expired(t, fix->rx_ns, put->now_ns))
-		return TABLE_E_EXPIRED;
-	r = server_number(t, server, &number);
-	if (r != 0)
-		return r;
-	table_key_make(t, (struct text){fix->id, fix->id_len}, &key);
-	put->key = &key;
-	put->rank = (struct fix_rank){fix_order_ns(&client, fix->rx_ns), fix->rx_ns, server, location, time};
-	value_pack(&put->value, key.hash, fix->id_len, number, fix->rx_ns, time, location);
-	return table_guarded(t, put_body, put);
-}
-
-int
-table_merge(struct table *t, const struct herd_fix *fix)
-{
-	struct put_call put = {.t = t, .now_ns = clock_now_ns()};
-	int r = merge(&put, fix);
-
-	return r == TABLE_E_EXPIRED ? TABLE_E_OLDER : r;
-}
-
-int
-table_merge_from_peer(struct table *t, const struct herd_fix *fix, int64_t now_ns, uint64_t *ret_slot,
-		      bool *ret_is_same)
-{
-	struct put_call put = {.t = t, .now_ns = now_ns, .is_from_peer = true};
-	int r = merge(&put, fix);
-
-	if (r == 0 || r == TABLE_E_OLDER) {
-		*ret_slot = put.slot;
-		*ret_is_same = put.is_same;
-	}
-	return r;
 }

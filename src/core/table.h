@@ -110,9 +110,9 @@ int table_register(struct table *t, enum table_role role, const char *name, cons
 
 /*
  * Follows the name: once a second, and after any call gave -EFAULT. 0: nothing changed.
- * TABLE_E_MOVED: now on another segment; keys made before are void. Negative errno: the
- * name leads to nothing usable; the handle works on, on what it had or, when that is lost,
- * on a private table. Call again later.
+ * TABLE_E_MOVED: now on another segment; keys, cursors, slot and round numbers of before are void.
+ * Negative errno: the name leads to nothing usable; the handle works on, on what it had or, when
+ * that is lost, on a private table. Call again later.
  */
 int table_refresh(struct table *t);
 bool table_is_private(const struct table *t);
@@ -154,59 +154,66 @@ int table_put(struct table *t, const struct table_key *key, const struct table_r
 int table_merge(struct table *t, const struct herd_fix *fix);
 
 /*
- * What a peer told us. As table_merge(), but: what it changes is not marked (the caller passes it on itself), the
- * time is given, and with 0 and TABLE_E_OLDER *ret_slot says where that client is. *ret_is_same, with TABLE_E_OLDER:
- * the table holds this very fix. TABLE_E_EVICTED keeps hosts from bringing back what this one had no room for;
- * TABLE_E_EXPIRED.
+ * What a peer told us. As table_merge(), with these differences: the time is given; the helper, which calls
+ * this, passes it on by itself, so table_take_changes() does not give it; and it is refused
+ *   TABLE_E_EXPIRED   when it is older than the ttl,
+ *   TABLE_E_EVICTED   when it is not in the table and no newer than table_watermark_ns(): else a full table
+ *                     and a peer's would hand it to and fro for ever.
+ * 0 and TABLE_E_OLDER set *ret_slot, where the client is, and *ret_is_same: the table held this very fix.
  */
 int table_merge_from_peer(struct table *t, const struct herd_fix *fix, int64_t now_ns, uint64_t *ret_slot,
 			  bool *ret_is_same);
 
-/* The newest receipt time of any fix ever evicted from this segment; INT64_MIN: none. */
+/* The newest receipt time of any fix ever evicted from this segment; INT64_MIN: none. Never more than
+   10 s ahead of the time it was evicted at. */
 int64_t table_watermark_ns(struct table *t);
 
-/* --- changes: from whoever writes to the one process that floods ----------------------------
+/* --- changes: from whoever writes to the helper that floods -----------
  *
- * A publish sets the slot's dirty bit in the same store. After it the writer sets a bit for the slot's bucket,
- * a mark, so that changes are found without looking at every bucket. Marks are hints: who dies between the two
- * loses one, and table_compare() finds the dirty bit. Marks are looked at in rounds, whose numbers only grow.
+ * Whoever puts or merges a fix also marks its bucket, one bit in the segment, so that the helper finds what
+ * changed without looking at every bucket. It walks the marks in rounds, whose numbers only grow, through
+ * restarts too. How nothing is missed: table-changes.c. Slots are numbered from 0 to table_slots() - 1.
  */
 
-/* For writers, once per turn after the last put. True: the taker of changes sleeps, and the caller has to wake
-   it; nobody else is told until it has slept again. No system call. */
+/* For writers, once per turn, after the last put. True: the helper sleeps, and it is on the caller to wake
+   it; nobody else is told until it has slept again. No system call. Whoever is killed before it wakes the
+   helper leaves it asleep: it looks by itself once a second. */
 bool table_wants_wake(struct table *t);
 
-/* For writers that wait for peers: the round that takes in all that this process has put so far, at the latest.
-   Ask before table_wants_wake(). It is confirmed when table_confirmed_round() is no less. */
+/* For writers that wait for peers; to be asked before table_wants_wake(). The round that is sure to take in everything
+   this process has put so far: confirmed when table_confirmed_round() >= it. UINT64_MAX: the segment was cut short. */
 uint64_t table_next_round(struct table *t);
 uint64_t table_confirmed_round(struct table *t);
 
-/* This process waits, or no longer: it is woken when a round is confirmed. */
+/* Says that this process waits, or no longer: then the helper wakes it for each round confirmed. Look at
+   table_confirmed_round() afterwards, once: what was confirmed before wakes nobody. Kept when the table moves. */
 void table_set_waiting(struct table *t, bool waiting);
 
-/* They are called between looks into the segment, and must not use this handle. */
+/* The fix is a copy, as the slot is now. Called outside of anything locked or guarded. */
 typedef void table_change_fn(void *arg, uint64_t slot, const struct herd_fix *fix);
 typedef void table_gone_fn(void *arg, uint64_t slot);
 
 /*
- * Takes what is marked, about `max` fixes and a thousand more at most: clears the dirty bit, calls changed. Slots count
- * from 0 to table_slots() - 1. *cursor 0 begins a round. 0: there is more to do; TABLE_E_END: the round is done, and
- * *cursor 0 again; -EFAULT. *ret_round is its number.
+ * For the helper: calls changed for what writers have put since it was last taken, until it has seen `max`,
+ * up to 14 more, or the round is done. *cursor 0 begins a round; 0: there may be more of it; TABLE_E_END: it is done,
+ * *cursor is 0 again. *ret_round: its number. -EFAULT; -EROFS. A fix that is written meanwhile comes again
+ * in the next round; one in a bucket that a stopped process has locked may come a round later than put.
  */
 int table_take_changes(struct table *t, uint64_t *cursor, unsigned int max, table_change_fn *changed,
 		       void *arg, uint64_t *ret_round);
 
-/* From now on one writer will be told to wake us. False: something is marked already, and nobody will be.
-   Whoever wants rounds to be confirmed runs one more after true, and only then waits. */
+/* True: nothing is marked, and from now on table_wants_wake() tells one writer. False: go on taking. After true run one
+   more round, and only then wait: a writer may have been given its number while the last one was under way. */
 bool table_sleep(struct table *t);
 
-/* No longer asleep: writers need not wake us. */
+/* The helper is up: writers need not wake it. */
 void table_wake(struct table *t);
 
 /*
- * Looks at about `slots` slots from *cursor on. `known` is the caller's, a bit per slot, set by the caller for those it
- * was told of. changed is called for a slot that is dirty, or in use and not known; gone for one that is
- * known but in use no more, and its bit cleared. 0, or TABLE_E_END when it wrapped; -EFAULT.
+ * For the helper: looks at up to `slots` slots from *cursor on. Those dirty without a mark are taken as above. A slot
+ * whose bit in `known` is set, but that is in use no more: gone is called, the bit cleared. A slot in use whose bit is
+ * not set: changed is called; setting the bit is the caller's. `known` has a bit for every slot. 0, or TABLE_E_END when
+ * *cursor wrapped to 0; -EFAULT; -EROFS.
  */
 int table_compare(struct table *t, uint64_t *cursor, uint64_t slots, uint64_t *known,
 		  table_change_fn *changed, table_gone_fn *gone, void *arg);
@@ -214,8 +221,8 @@ int table_compare(struct table *t, uint64_t *cursor, uint64_t slots, uint64_t *k
 /* The fix in a slot now. 0; TABLE_E_UNKNOWN: none, or too old; TABLE_E_LAPPED; -EFAULT. */
 int table_fix_at(struct table *t, uint64_t slot, int64_t now_ns, struct herd_fix *ret);
 
-/* As many peers as wanted have all that was taken up to this round. wake is called with the name of every process that
-   waits, alive or not. */
+/* Everything up to `round` is applied by as many peers as asked for. Calls wake for each live member that
+   waits, unless that was known. */
 void table_confirm(struct table *t, uint64_t round, void (*wake)(void *arg, const char *name), void *arg);
 
 /* --- all clients ------------------------------------------------------ */
