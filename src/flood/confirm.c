@@ -44,13 +44,24 @@ is_shared(struct confirm *c, uint64_t round, uint64_t sequence)
 	return round - before <= UINT64_C(1) << c->count / CONFIRM_SHARE;
 }
 
+static void
+drop_first(struct confirm *c)
+{
+	c->first = (c->first + 1) % CONFIRM_ROUNDS;
+	c->count--;
+}
+
 void
-confirm_round(struct confirm *c, uint64_t round, uint64_t sequence)
+confirm_round(struct confirm *c, uint64_t round, uint64_t sequence, int64_t now_ns)
 {
 	c->is_news = true;
+	while (c->count && now_ns - round_at(c, 0)->time_ns > CONFIRM_LAPSE_NS) {
+		c->lapsed = round_at(c, 0)->sequence;
+		drop_first(c);
+	}
 	if (!is_shared(c, round, sequence))
 		c->count++;
-	*round_at(c, c->count - 1) = (struct confirm_round){round, sequence};
+	*round_at(c, c->count - 1) = (struct confirm_round){round, sequence, now_ns};
 }
 
 void
@@ -84,7 +95,6 @@ confirm_settle(struct confirm *c, unsigned int peer, uint64_t sequence)
 	if (sequence < c->doubt[peer])
 		return;
 	c->doubt[peer] = 0;
-	confirm_acknowledge(c, peer, sequence);
 	c->is_news = true;
 }
 
@@ -101,15 +111,19 @@ confirm_resume(struct confirm *c, unsigned int peer, uint64_t sequence)
 static bool
 is_confirmed(const struct confirm *c, uint64_t sequence)
 {
+	const uint64_t before = c->lapsed > c->reached ? c->lapsed : c->reached;
 	unsigned int peers = 0;
 
 	if (sequence == c->reached)
 		return true;
 	for (uint64_t left = c->open; left; left &= left - 1) {
 		int peer = __builtin_ctzll(left);
+		uint64_t doubt = c->doubt[peer];
 
-		/* Of a peer that came in the middle of the round nobody knows what it has of the first half. */
-		peers += c->acknowledged[peer] >= sequence && c->doubt[peer] <= c->reached;
+		/* Of a peer that came in the middle of the round nobody knows what it has of the first half; if
+		   nothing was new in it, what it has of the rounds before. */
+		peers += c->acknowledged[peer] >= sequence &&
+			 (doubt == 0 || (doubt <= before && before < sequence));
 	}
 	return peers >= c->needed;
 }
@@ -125,8 +139,7 @@ confirm_take(struct confirm *c, uint64_t *ret_round)
 	while (c->count && is_confirmed(c, c->round[c->first].sequence)) {
 		round = c->round[c->first].round;
 		c->reached = c->round[c->first].sequence;
-		c->first = (c->first + 1) % CONFIRM_ROUNDS;
-		c->count--;
+		drop_first(c);
 	}
 	if (round == c->told)
 		return false;

@@ -33,7 +33,7 @@ struct replica {
 	struct table *table;	/* borrowed */
 	struct changes *changes;
 	struct digest *digest;
-	struct digest_part *parts; /* of slots that are in the list; owned */
+	struct digest_part *parts; /* of slots that are in the list, others zero; owned */
 	uint64_t *known;	   /* one bit per slot that is in the list; owned */
 	uint64_t slots;
 	int64_t ttl_ns;
@@ -97,6 +97,7 @@ slot_drop(struct replica *r, uint64_t slot)
 	if (!changes_has(r->changes, slot))
 		return;
 	part_remove(r, &r->parts[slot]);
+	r->parts[slot] = (struct digest_part){0};
 	changes_drop(r->changes, slot);
 	r->figures.gone++;
 }
@@ -168,6 +169,7 @@ replica_new(struct replica **ret, struct table *table, const struct hash_key *ke
 	result = digest_new(&r->digest, key, ttl_ns);
 	if (result < 0)
 		return result;
+	digest_use_parts(r->digest, r->parts, r->slots);
 	result = replica_fill(r);
 	if (result < 0)
 		return result;
@@ -275,7 +277,7 @@ replica_drain(struct replica *r, unsigned int max, int64_t now_ns)
 	if (result != TABLE_E_END)
 		return result;
 	r->figures.rounds++;
-	confirm_round(&r->confirm, round, changes_sequence(r->changes));
+	confirm_round(&r->confirm, round, changes_sequence(r->changes), now_ns);
 	return REPLICA_E_END;
 }
 
@@ -380,16 +382,17 @@ int64_t
 replica_since_s(struct replica *r, int64_t now_ns)
 {
 	int64_t watermark_ns = table_watermark_ns(r->table);
-	int64_t since_ns = INT64_MIN, margin_ns;
+	int64_t since_s = 0, margin_ns;
 
 	if (r->ttl_ns > 0) {
 		/* For other hosts' clocks, and for the time that a comparison takes. */
 		margin_ns = r->ttl_ns / 4 < REPLICA_PARK_NS ? r->ttl_ns / 4 : REPLICA_PARK_NS;
-		since_ns = now_ns - r->ttl_ns + margin_ns;
+		since_s = digest_since_s(r->digest, now_ns - r->ttl_ns + margin_ns);
 	}
-	if (watermark_ns >= since_ns && watermark_ns > INT64_MIN && watermark_ns < INT64_MAX)
-		since_ns = watermark_ns + 1;
-	return digest_since_s(r->digest, since_ns);
+	/* To the second: in a table that is too small this is not long ago. */
+	if (watermark_ns >= 0 && watermark_ns / CLOCK_SECOND_NS >= since_s)
+		since_s = watermark_ns / CLOCK_SECOND_NS + 1;
+	return since_s;
 }
 
 const struct digest *
@@ -431,7 +434,7 @@ slot_is_wanted(const struct replica *r, uint64_t slot, const struct wanted *want
 
 	return (wanted->buckets[bucket / DIGEST_BUCKETS] >> bucket % DIGEST_BUCKETS & 1) &&
 	       changes_has(r->changes, slot) && changes_sequence_of(r->changes, slot) <= wanted->passed &&
-	       digest_part_is_since(r->digest, part, wanted->since_s) &&
+	       digest_part_is_since(part, wanted->since_s) &&
 	       !changes_was_told(r->changes, slot, wanted->peer);
 }
 

@@ -126,8 +126,8 @@ void replica_set_ack_after(struct replica *r, unsigned int peers);
    peer came, or was rewound to, is not confirmed by it ... */
 void replica_acknowledge(struct replica *r, unsigned int peer, uint64_t seq);
 
-/* ... until it is known to have everything up to `seq`, the replica_sequence() of when a comparison began that
-   found no difference, or ended with all differences sent and applied. */
+/* ... until it is known to have everything up to `seq` but what it is still to be told: the replica_sequence() of when a
+   comparison began that found no difference, or ended with all differences sent and applied. */
 void replica_settle(struct replica *r, unsigned int peer, uint64_t seq);
 
 /* Tells the table which rounds are confirmed; wake as in table_confirm(). Cheap when nothing is new. */

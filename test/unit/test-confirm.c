@@ -59,7 +59,6 @@ model_step_peer(struct model *m, uint64_t *random, unsigned int peer)
 	case 1:
 		model_give(m, peer, 0, m->sequence);
 		confirm_settle(&m->confirm, peer, m->sequence);
-		m->sent[peer] = m->sequence;
 		break;
 	case 2:
 		model_give(m, peer, 0, seq);
@@ -83,7 +82,7 @@ model_step(struct model *m, uint64_t *random)
 		break;
 	case 1:
 		m->round_end[++m->rounds] = m->sequence;
-		confirm_round(&m->confirm, m->rounds, m->sequence);
+		confirm_round(&m->confirm, m->rounds, m->sequence, 0);
 		break;
 	default:
 		model_step_peer(m, random, (unsigned int)random_below(random, PEERS));
@@ -110,9 +109,10 @@ test_random(void **state)
 				confirm_open(&m->confirm, peer, m->sequence);
 			model_give(m, peer, 0, m->sequence);
 			confirm_settle(&m->confirm, peer, m->sequence);
+			confirm_acknowledge(&m->confirm, peer, m->sequence);
 		}
 		m->round_end[++m->rounds] = m->sequence;
-		confirm_round(&m->confirm, m->rounds, m->sequence);
+		confirm_round(&m->confirm, m->rounds, m->sequence, 0);
 		model_take(m);
 		assert_int_equal(m->confirmed, m->rounds);
 	}
@@ -129,7 +129,7 @@ test_many_rounds(void **state)
 	(void)state;
 	confirm_set_needed(&c, 1);
 	for (uint64_t i = 1; i <= 100000; i++)
-		confirm_round(&c, i, i);
+		confirm_round(&c, i, i, 0);
 	assert_false(confirm_take(&c, &round));
 	confirm_open(&c, 3, 0);
 	for (uint64_t i = 1; i <= 100000; i++) {
@@ -157,7 +157,7 @@ test_far_behind(void **state)
 		confirm_set_needed(&c, 1);
 		confirm_open(&c, 3, 0);
 		for (uint64_t now = 1; now <= 10 * lag; now++) {
-			confirm_round(&c, now, now);
+			confirm_round(&c, now, now, 0);
 			if (now > lag)
 				confirm_acknowledge(&c, 3, now - lag);
 			if (confirm_take(&c, &round))
@@ -178,24 +178,24 @@ test_nothing_new(void **state)
 	(void)state;
 	confirm_set_needed(&c, 1);
 	confirm_open(&c, 0, 0);
-	confirm_round(&c, 1, 0);
+	confirm_round(&c, 1, 0, 0);
 	assert_true(confirm_take(&c, &round));
 	assert_int_equal(round, 1);
 	assert_false(confirm_take(&c, &round));
-	confirm_round(&c, 2, 5);
+	confirm_round(&c, 2, 5, 0);
 	for (uint64_t i = 3; i < 10000; i++)
-		confirm_round(&c, i, 5);
+		confirm_round(&c, i, 5, 0);
 	assert_int_equal(c.count, 1);
 	assert_false(confirm_take(&c, &round));
 	confirm_acknowledge(&c, 0, 5);
 	assert_true(confirm_take(&c, &round));
 	assert_int_equal(round, 9999);
 	confirm_close(&c, 0);
-	confirm_round(&c, 10000, 5);
+	confirm_round(&c, 10000, 5, 0);
 	assert_true(confirm_take(&c, &round));
 	/* But not when more peers are asked for than confirmed it. */
 	confirm_set_needed(&c, 2);
-	confirm_round(&c, 10001, 5);
+	confirm_round(&c, 10001, 5, 0);
 	assert_false(confirm_take(&c, &round));
 }
 
@@ -209,7 +209,7 @@ test_half(void **state)
 	(void)state;
 	confirm_set_needed(&c, 1);
 	confirm_open(&c, 0, 10);
-	confirm_round(&c, 1, 11);
+	confirm_round(&c, 1, 11, 0);
 	confirm_acknowledge(&c, 0, 11);
 	assert_false(confirm_take(&c, &round));
 	confirm_settle(&c, 0, 9); /* not enough */
@@ -219,13 +219,47 @@ test_half(void **state)
 	assert_int_equal(round, 1);
 }
 
+/* A peer that cannot be compared with confirms what it was told, when nobody waits for the rest any more. */
+static void
+test_lapse(void **state)
+{
+	struct confirm c = {0};
+	uint64_t round;
+
+	(void)state;
+	confirm_set_needed(&c, 1);
+	confirm_round(&c, 1, 10, 0);
+	confirm_open(&c, 0, 10);
+	confirm_acknowledge(&c, 0, 10);
+	confirm_round(&c, 2, 11, CONFIRM_LAPSE_NS);
+	confirm_acknowledge(&c, 0, 11);
+	assert_false(confirm_take(&c, &round));
+	confirm_round(&c, 3, 11, CONFIRM_LAPSE_NS + 1);
+	assert_true(confirm_take(&c, &round));
+	assert_int_equal(round, 3);
+
+	/* Nothing was new in it: what was before may still not be there. */
+	confirm_close(&c, 0);
+	confirm_round(&c, 4, 12, 2 * CONFIRM_LAPSE_NS);
+	confirm_open(&c, 1, 12);
+	confirm_acknowledge(&c, 1, 12);
+	confirm_round(&c, 5, 12, 4 * CONFIRM_LAPSE_NS);
+	assert_false(confirm_take(&c, &round));
+	confirm_round(&c, 6, 13, 4 * CONFIRM_LAPSE_NS);
+	confirm_acknowledge(&c, 1, 13);
+	assert_false(confirm_take(&c, &round));
+	confirm_settle(&c, 1, 13);
+	assert_true(confirm_take(&c, &round));
+	assert_int_equal(round, 6);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),	   cmocka_unit_test(test_many_rounds),
 		cmocka_unit_test(test_far_behind), cmocka_unit_test(test_nothing_new),
-		cmocka_unit_test(test_half),
+		cmocka_unit_test(test_half),	   cmocka_unit_test(test_lapse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
