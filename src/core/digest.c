@@ -365,12 +365,12 @@ digest_buckets(const struct digest *d, int64_t since_s, unsigned int group, uint
 	memset(ret, 0, DIGEST_BUCKETS * sizeof(*ret));
 	for (unsigned int i = 0; i < d->planes; i++)
 		if (d->plane[i].fixes && d->plane[i].epoch >= since)
-			add_sums(ret, &d->plane[i].sums[first]);
+			add_sums(ret, d->plane[i].sums + first);
 	if (cut)
-		add_sums(ret, &cut->sums[first]);
+		add_sums(ret, cut->sums + first);
 	/* Of the rest nobody knows how old it is. */
 	if (d->rest.fixes && since_s <= 0)
-		add_sums(ret, &d->rest.sums[first]);
+		add_sums(ret, d->rest.sums + first);
 }
 
 void
