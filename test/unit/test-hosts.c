@@ -59,7 +59,7 @@ parses_entries(void **state)
 	memset(name, 'x', 63);
 	name[63] = '\0';
 	memset(address, 'y', 253);
-	strcpy(address + 253, ":65535");
+	memcpy(address + 253, ":65535", sizeof(":65535"));
 	snprintf(entry, sizeof(entry), "%s %s site=%s", name, address, name);
 	parses_one(entry, false, name, address, name);
 }
@@ -101,11 +101,11 @@ refuses_entries(void **state)
 	refuses_one("a:1 b:1", true, "behind the address");
 
 	memset(entry, 'x', 64);
-	strcpy(entry + 64, " a:1");
+	memcpy(entry + 64, " a:1", sizeof(" a:1"));
 	refuses_one(entry, false, "is no host");
 	memset(entry, 'x', sizeof(entry) - 1);
 	memcpy(entry, "hill ", 5);
-	strcpy(entry + 5 + 254, ":1");
+	memcpy(entry + 5 + 254, ":1", sizeof(":1"));
 	refuses_one(entry, false, "is no address");
 }
 
