@@ -122,7 +122,7 @@ help_wire_between(struct help_wire *w, struct help_node *a, struct help_node *b)
 	w->end[0].node = a;
 	w->end[1].node = b;
 	for (unsigned int i = 0; i < 2; i++) {
-		w->end[i].hooks = (struct link_hooks){&w->end[i], help_greeted, help_resynced};
+		w->end[i].hooks = (struct link_hooks){&w->end[i], help_greeted, help_resynced, NULL};
 		w->cut[i] = UINT64_MAX;
 	}
 	w->now_ns = HELP_NOW_NS;

@@ -37,6 +37,21 @@
 #define MSG_SNAPSHOT_FAILED    "2f70e9296130488e880e2b3be5746d4b" /* the last good one stays, tried again */
 #define MSG_SNAPSHOT_RECOVERED "e233f2fd97cb436681476dd9c95cb082"
 
+/* Links between hosts */
+#define MSG_PEER_UP	  "aceccb4cc3b34d82ad71cfb735f3ebf9"
+#define MSG_PEER_DOWN	  "1146919fbd3d4ce291126a36114c0a14"
+#define MSG_PEER_REPLACED "96307ec0645d4883b9df72586159e9e3" /* HERD_STAND_IN takes its place */
+#define MSG_PEER_RESTORED "128d7dd1392f47348a7e22fcae830bd4"
+#define MSG_PEER_REFUSED  "de702d6c79cd424e8673a17d201c5b4f" /* by us or by it */
+#define MSG_PEER_RESYNCED "3a9097d0ad69446891b4052458ed09ea"
+#define MSG_PEER_DIVERGED "475e8252d89844d8b28ca95b8897951d" /* while the link was up */
+#define MSG_PEER_AHEAD	  "23e0c6f8c1ce45d4b9f97a8ff2f477dd" /* fixes from the future */
+#define MSG_NAME_CONFLICT "df64a4480f02408c87032d2371c6ba19" /* one member on two hosts */
+#define MSG_HOST_CONFLICT "959b3f03898d4fbc8c8bf6c6d6726a69" /* one name or id of two hosts */
+#define MSG_FLOOD_REFUSED "b3cc81b2146447a69ff7ad4faeac0ea5" /* links beyond this machine want protection */
+#define MSG_TLS_RELOADED  "561eab76977c4fd2be572a3e70d25464"
+#define MSG_TLS_EXPIRES	  "18bf0fdcea9348fb869d4d24b3d98760"
+
 /* Places */
 #define MSG_PLACES_LOADED  "dde3cf119f704e6ca9c6de358cace88e"
 #define MSG_PLACES_REFUSED "0413d291a93f41168755c845f50cf8b8"

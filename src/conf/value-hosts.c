@@ -11,17 +11,14 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "conf/hosts.h"
 
 enum { ENTRY_MAX = 420 };
 
 bool
 value_is_host_name(const struct conf_setting *s, struct text t)
 {
-	for (size_t i = 0; i < t.len; i++)
-		if (!text_is_digit(t.at[i]) && !(t.at[i] >= 'a' && t.at[i] <= 'z') &&
-		    !(t.at[i] >= 'A' && t.at[i] <= 'Z') && t.at[i] != '-' && t.at[i] != '.')
-			return false;
-	return (int64_t)t.len >= s->min && (int64_t)t.len <= s->max;
+	return t.len == 0 ? s->min == 0 : host_name_valid(t);
 }
 
 bool
@@ -72,13 +69,18 @@ check_entry(const struct conf_setting *s, const struct conf_paths *list, const c
 	    char why[VALUE_WHY_MAX])
 {
 	bool is_path = s->type == CONF_TYPE_HOSTS && entry[0] == '/';
+	char reason[HOSTS_WHY_MAX];
+	struct host host;
 
 	if (list->count > 0 && (is_path || list->at[0][0] == '/'))
 		return invalid(why, entry, "is beside another entry (expected a file alone, or a list)");
 	for (size_t i = 0; i < list->count; i++)
 		if (strcmp(list->at[i], entry) == 0)
 			return invalid(why, entry, "is listed twice (expected different hosts)");
-	return 0;
+	if (is_path || host_parse(text_of(entry), s->type == CONF_TYPE_PEERS, &host, reason) == 0)
+		return 0;
+	snprintf(why, VALUE_WHY_MAX, "%s", reason);
+	return VALUE_E_INVALID;
 }
 
 static int

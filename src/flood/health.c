@@ -34,6 +34,8 @@ struct health {
 	struct report_rate updates;
 	uint64_t proven_turns;
 	bool needs_restart[CONF_ID_COUNT];
+	health_fn *also; /* NULL: nobody */
+	void *also_arg;
 };
 
 static struct health *
@@ -166,6 +168,8 @@ health_describe(struct health *h, struct report *ret)
 	report_fact(&r, "%" PRIu64 " fix%s held", fixes, fixes == 1 ? "" : "es");
 	report_fact(&r, "%u member%s", members, members == 1 ? "" : "s");
 	report_fact(&r, "%s updates/s", report_rate(&h->updates, updates, clock_monotonic_ns(), rate));
+	if (h->also)
+		h->also(h->also_arg, &r);
 	describe_snapshot(h, &r);
 	describe_table(h, &r);
 	describe_settings(h, &r);
@@ -189,6 +193,13 @@ static void
 health_on_tell(void *arg)
 {
 	health_tell(health_check(arg));
+}
+
+void
+health_ask_also(struct health *h, health_fn *fn, void *arg)
+{
+	h->also = fn;
+	h->also_arg = arg;
 }
 
 void

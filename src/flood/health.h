@@ -20,6 +20,10 @@ int health_new(struct health **ret, struct loop *loop, struct keeper *keeper, st
 struct health *health_free(struct health *h);
 CLEANUP_POINTER(struct health, health_free);
 
+/* Another part of the helper has something to say about how it is. */
+typedef void health_fn(void *arg, struct report *r);
+void health_ask_also(struct health *h, health_fn *fn, void *arg);
+
 /* Which settings wait for a restart. */
 void health_take_changes(struct health *h, const struct conf_changes *changes);
 

@@ -22,10 +22,10 @@
 
 enum {
 	KEEPER_MAGIC = 0x4b454550, /* "KEEP" */
-	SLICE = 4096,		   /* slots looked at in one turn of the loop: about 0.2 ms */
+	SLICE = 16384,		   /* slots looked at in one turn of the loop: less than a millisecond */
 };
 
-#define TURN_NS	  (20 * CLOCK_MSEC_NS) /* the steady pace: 200,000 slots a second */
+#define TURN_NS	  (80 * CLOCK_MSEC_NS) /* the steady pace: 200,000 slots a second */
 #define FOLLOW_NS CLOCK_SECOND_NS
 #define NAME	  "helper"
 
@@ -47,6 +47,8 @@ struct keeper {
 	uint64_t cursor;
 	uint32_t self; /* our entry among the table's processes */
 	struct told told;
+	loop_fn *moved; /* NULL: nobody asked */
+	void *moved_arg;
 	bool lost; /* the table is a private one: said */
 	int fault;
 	struct log_limit full, rescued;
@@ -241,6 +243,8 @@ follow(struct keeper *k)
 		k->cursor = 0;
 		find_self(k);
 		(void)set_pace(k);
+		if (k->moved)
+			k->moved(k->moved_arg);
 	} else if (r == -EEXIST) {
 		k->fault = refuse_second(k);
 		loop_stop(k->loop);
@@ -320,6 +324,13 @@ keeper_reload(struct keeper *k, const struct conf *conf)
 	table_set_ttl(k->table, conf->fix_ttl_ns);
 	k->interval_ns = conf->sweep_interval_ns;
 	return set_pace(k);
+}
+
+void
+keeper_on_move(struct keeper *k, loop_fn *fn, void *arg)
+{
+	k->moved = fn;
+	k->moved_arg = arg;
 }
 
 int

@@ -24,6 +24,9 @@ int keeper_new(struct keeper **ret, struct loop *loop, const struct conf *conf);
 /* Takes over what changed. */
 int keeper_reload(struct keeper *keeper, const struct conf *conf);
 
+/* Calls fn whenever the table has become another one, before anybody else looks at it. */
+void keeper_on_move(struct keeper *keeper, loop_fn *fn, void *arg);
+
 /* Why the keeper stopped the loop: 0 it did not; KEEPER_E_TAKEN. */
 int keeper_fault(const struct keeper *keeper);
 

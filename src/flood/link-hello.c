@@ -35,8 +35,6 @@ judge(struct link *l, const struct link_hello *hello)
 		return refuse_version(l, hello->version);
 	if (!text_equal(hello->herd, text_of(l->self->herd)))
 		return link_end_text(l, -ECONNREFUSED, "this host is not of the herd", hello->herd);
-	if (memcmp(hello->host_id, l->self->host_id, sizeof(l->self->host_id)) == 0)
-		return refuse(l, "two hosts have this host id, or a host is linked with itself");
 	if (hello->incarnation == 0)
 		return refuse(l, "an incarnation is never zero");
 	if (!hello->has_ttl || !hello->has_key)
@@ -74,7 +72,7 @@ link_take_hello(struct link *l, struct text line)
 	int r = link_line_parse(line, &hello);
 
 	if (r == 0 && hello.verb == LINK_BYE)
-		return link_end_text(l, -ECONNRESET, "the peer said BYE", hello.reason);
+		return link_take_bye(l, hello.reason);
 	if (r != 0 || hello.verb != LINK_HERD)
 		return link_end_text(l, -EPROTO, "the first line is no HERD line", line);
 	r = judge(l, &hello.hello);

@@ -28,6 +28,8 @@ took_fix(struct link *l, const struct herd_fix *fix, int result)
 {
 	l->figures.fixes_in++;
 	l->figures.duplicates += result == REPLICA_E_OLDER;
+	if (result == REPLICA_E_PARKED && l->hooks.parked)
+		l->hooks.parked(l->hooks.arg, fix);
 	if (l->sync.state >= SYNC_GAVE || l->sync.is_awaiting_all)
 		link_sync_took_fix(l, fix, result);
 	return 0;
@@ -97,6 +99,13 @@ take_pong(struct link *l, uint64_t number)
 	return 0;
 }
 
+int
+link_take_bye(struct link *l, struct text reason)
+{
+	l->was_bye_heard = true;
+	return link_end_text(l, -ECONNRESET, "the peer said BYE", reason);
+}
+
 static int
 take_verb(struct link *l, const struct link_line *line)
 {
@@ -121,7 +130,7 @@ take_verb(struct link *l, const struct link_line *line)
 	case LINK_HERD:
 		return link_end(l, -EPROTO, "a second HERD line");
 	case LINK_BYE:
-		return link_end_text(l, -ECONNRESET, "the peer said BYE", line->reason);
+		return link_take_bye(l, line->reason);
 	default:
 		return link_sync_take(l, line);
 	}

@@ -100,6 +100,7 @@ struct link {
 	bool is_memorable;  /* a SEQ says what we have */
 	bool was_hello_said, was_resume_said;
 	bool has_resumed; /* the peer's RESUME came */
+	bool was_bye_heard;
 	bool has_seq, was_seq_said;
 	bool has_ack, has_pong, has_ping, has_bye; /* to be said */
 	uint8_t host_id[NAMES_HOST_ID_BYTES];
@@ -136,6 +137,10 @@ void link_remember(struct link *l);
 
 int link_take_hello(struct link *l, struct text line);
 int link_take_resume(struct link *l, const struct link_line *line);
+
+/* --- link-in.c ---------------------------------------------------------------- */
+
+int link_take_bye(struct link *l, struct text reason);
 
 /* --- link-out.c -------------------------------------------------------------- */
 

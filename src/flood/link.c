@@ -218,6 +218,18 @@ link_state(const struct link *l)
 	return link_check_const(l)->state;
 }
 
+bool
+link_is_welcome(const struct link *l)
+{
+	return link_check_const(l)->has_resumed;
+}
+
+bool
+link_heard_bye(const struct link *l)
+{
+	return link_check_const(l)->was_bye_heard;
+}
+
 const char *
 link_why(const struct link *l)
 {

@@ -67,12 +67,15 @@ struct link_self {
 /* Called within any call below; must not free the link. Copied. */
 struct link_hooks {
 	void *arg;
-	/* The peer's HERD line came. 0: welcome; else the reason was put in why: it is told BYE and the link ends. */
+	/* The peer's HERD line came; host_id may be our own. 0: welcome; else the reason was put in why: it is told BYE and
+	   the link ends. */
 	int (*greeted)(void *arg, const char *host, const uint8_t host_id[NAMES_HOST_ID_BYTES],
 		       char why[LINK_WHY_MAX]);
 	/* What the link had to catch up with is done (once, and never when it was resumed), or, `diverged`, a later
 	   comparison brought a fix that should have been here long ago. lines: both ways. NULL: not asked for. */
 	void (*resynced)(void *arg, bool diverged, uint64_t lines, int64_t took_ns);
+	/* A fix from too far in the future came: REPLICA_E_PARKED. NULL: not asked for. */
+	void (*parked)(void *arg, const struct herd_fix *fix);
 };
 
 #define LINK_FIGURES(X)                                                \
@@ -132,6 +135,9 @@ int link_tick(struct link *l, int64_t now_ns);
 void link_say_bye(struct link *l, const char *reason);
 
 enum link_state link_state(const struct link *l);
+/* The peer welcomes us, too: its second line came. One that refuses us says BYE instead. */
+bool link_is_welcome(const struct link *l);
+bool link_heard_bye(const struct link *l);   /* that is how it ended */
 const char *link_why(const struct link *l);  /* it ended; "" before. What the peer said is escaped */
 const char *link_host(const struct link *l); /* "" until greeted */
 const uint8_t *link_host_id(const struct link *l);

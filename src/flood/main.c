@@ -1,6 +1,6 @@
 /*
- * herd-flood: one per host. So far it is the keeper of the fix table; links to
- * the helpers of other hosts will live in this loop as well.
+ * herd-flood: one per host. Keeper of the fix table, and this host's end of
+ * the links with the helpers of other hosts.
  */
 #include "config.h"
 
@@ -12,6 +12,7 @@
 #include "conf/options.h"
 #include "flood/health.h"
 #include "flood/keeper.h"
+#include "flood/peers.h"
 #include "flood/snapshot.h"
 #include "herd/events.h"
 #include "net/control.h"
@@ -27,7 +28,8 @@ static const struct options_entry entries[] = {
 };
 static const struct options_program program = {
 	.name = "herd-flood",
-	.summary = "Keeps the fix table that the herd-members of this host share.",
+	.summary = "Keeps the fix table that the herd-members of this host share, and exchanges its\n"
+		   "fixes with the helpers of other hosts.",
 	.entries = entries,
 	.sections = CONF_SECTION_HERD | CONF_SECTION_FLOOD,
 };
@@ -40,11 +42,22 @@ struct flood {
 	struct loop *loop;
 	struct keeper *keeper;
 	struct snapshot *snapshot;
+	struct peers *peers;
 	bool is_ready, is_stopping;
+	unsigned int unfinished; /* parts that have not stopped yet */
 	struct health *health;
 	struct control *control; /* NULL: nobody can ask the helper */
 	struct loop_signal *term, *interrupt, *hangup;
 };
+
+static void
+flood_on_stopped(void *arg)
+{
+	struct flood *f = arg;
+
+	if (--f->unfinished == 0)
+		loop_stop(f->loop);
+}
 
 static void
 flood_on_stop(void *arg)
@@ -53,20 +66,32 @@ flood_on_stop(void *arg)
 
 	log_info("Stopping");
 	notify_stopping(f->notify);
-	/* The loop goes on until the last snapshot is written; whoever asks twice does not want it. */
-	if (f->snapshot && !f->is_stopping)
-		snapshot_stop(f->snapshot);
-	else
+	/* The loop goes on until the last snapshot is written and peers know; whoever asks twice does not want it. */
+	if (f->is_stopping || !f->snapshot || !f->peers) {
 		loop_stop(f->loop);
+		return;
+	}
 	f->is_stopping = true;
+	f->unfinished = 2;
+	peers_stop(f->peers, flood_on_stopped, f);
+	snapshot_stop(f->snapshot);
 }
 
 static void
-flood_on_stopped(void *arg)
+flood_on_moved(void *arg)
 {
 	struct flood *f = arg;
 
-	loop_stop(f->loop);
+	if (f->is_ready)
+		(void)peers_start(f->peers, keeper_table(f->keeper));
+}
+
+static void
+flood_on_describe(void *arg, struct report *r)
+{
+	struct flood *f = arg;
+
+	peers_describe(f->peers, r);
 }
 
 static void
@@ -75,6 +100,8 @@ flood_on_loaded(void *arg)
 	struct flood *f = arg;
 
 	f->is_ready = true;
+	if (!f->is_stopping)
+		(void)peers_start(f->peers, keeper_table(f->keeper));
 	log_event(LOG_INFO, MSG_HELPER_READY, LOG_FIELDS("HERD_SHM=%s", f->conf.shm), "Helper is ready");
 	health_tell(f->health);
 	starts_ready(f->starts, 0);
@@ -108,6 +135,8 @@ flood_take_settings(struct flood *f, struct json_object *reply)
 	if (keeper_reload(f->keeper, &f->conf) < 0)
 		log_error("Cannot set the sweep's timer anew, ignoring");
 	snapshot_reload(f->snapshot, &f->conf);
+	if (!peers_reload(f->peers, flood_on_complaint, reply))
+		return;
 	for (enum conf_id id = 0; reply && id < CONF_ID_COUNT; id++) {
 		if (changes.changed[id])
 			control_add_to_list(reply, "changed", conf_settings[id].name);
@@ -142,6 +171,10 @@ flood_on_control(void *arg, struct text verb, struct text argument, struct json_
 	struct flood *f = arg;
 	struct report report;
 
+	if (text_equal(verb, TEXT(HERD_CONTROL_PEERS)))
+		return peers_answer(f->peers, argument, reply);
+	if (text_equal(verb, TEXT(HERD_CONTROL_GRAPH)))
+		return peers_answer_graph(f->peers, argument, reply);
 	if (argument.len > 0)
 		return CONTROL_E_UNKNOWN;
 	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {
@@ -191,6 +224,7 @@ flood_done(struct flood *f)
 {
 	control_free(f->control);
 	health_free(f->health);
+	peers_free(f->peers);
 	snapshot_free(f->snapshot);
 	keeper_free(f->keeper);
 	loop_signal_free(f->term);
@@ -210,12 +244,17 @@ flood_new_parts(struct flood *f)
 	r = keeper_new(&f->keeper, f->loop, &f->conf);
 	if (r != 0)
 		return -ECANCELED; /* already said */
+	r = peers_new(&f->peers, f->loop, &f->conf);
+	if (r != 0)
+		return r == PEERS_E_CONFIG ? OPTIONS_E_CONFIG : -ECANCELED; /* the same */
 	r = snapshot_new(&f->snapshot, f->loop, &f->conf, f->keeper, &hooks);
 	if (r < 0)
 		return log_error_r(r, "Cannot make snapshots");
 	r = health_new(&f->health, f->loop, f->keeper, f->snapshot, f->notify);
 	if (r < 0)
 		return log_error_r(r, "Cannot talk to the service manager");
+	keeper_on_move(f->keeper, flood_on_moved, f);
+	health_ask_also(f->health, flood_on_describe, f);
 	flood_open_control(f);
 	return 0;
 }
@@ -237,7 +276,7 @@ run(struct notify *notify, struct starts *starts, int argc, char **argv)
 	if (r < 0)
 		return log_error_r(r, "Cannot start");
 	r = flood_new_parts(&f);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	r = loop_run(f.loop);
 	if (r < 0)

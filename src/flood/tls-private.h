@@ -47,9 +47,6 @@ int tls_read_file(const char *folder, const char *name, bool is_secret, char **r
 		  char why[TLS_WHY_MAX]);
 void tls_forget(char **bytes, size_t len); /* a secret */
 
-/* SHA-256 of a label, its NUL included, and bytes. False: libcrypto has no memory. */
-bool tls_hash(const char *label, const void *bytes, size_t len, uint8_t ret[TLS_SECRET_BYTES]);
-
 /* --- tls-session.c ------------------------------------------------------- */
 
 /* Of names in certificates, exact ones count, whatever their case; others than names for DNS do not. */

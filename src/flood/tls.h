@@ -52,6 +52,10 @@ bool tls_is_psk(const struct tls *t);
    certificate. */
 void tls_secret(const struct tls *t, uint8_t ret[TLS_SECRET_BYTES]);
 
+/* SHA-256 of a label, its NUL included, and bytes: for secrets and ids that are made of others. False: libcrypto has
+   no memory. */
+bool tls_hash(const char *label, const void *bytes, size_t len, uint8_t ret[TLS_SECRET_BYTES]);
+
 /* What expires first, POSIX seconds, and the file it is in (a literal: "host.crt"). False: nothing does. */
 bool tls_expires(const struct tls *t, int64_t *ret_s, const char **ret_file);
 

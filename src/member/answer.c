@@ -220,7 +220,7 @@ answer_iamat(struct member *m, struct answer_batch *batch, size_t index, int64_t
 		r = table_put(m->table, &batch->key[index], &report);
 	}
 	if (r == 0)
-		member_count(m, TABLE_COUNTER_stored, 1);
+		member_has_stored(m);
 	else if (r == TABLE_E_OLDER)
 		member_count(m, TABLE_COUNTER_older, 1);
 	else /* in whatever way it failed: no reply says "stored" before it is */
@@ -390,7 +390,10 @@ answer_retry_stores(struct member *m)
 			return;
 		r = store_again(m, reply);
 		if (r == 0 || r == TABLE_E_OLDER) {
-			member_count(m, r == 0 ? TABLE_COUNTER_stored : TABLE_COUNTER_older, 1);
+			if (r == 0)
+				member_has_stored(m);
+			else
+				member_count(m, TABLE_COUNTER_older, 1);
 			TAILQ_REMOVE(&m->waiting_store, reply, waiting);
 			reply->state = REPLY_READY;
 			if (!confirm_hold(reply))

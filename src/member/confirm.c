@@ -35,6 +35,9 @@ confirm_after_turn(struct member *m)
 {
 	struct confirm *c = &m->confirm;
 
+	if (!c->has_news)
+		return;
+	c->has_news = false;
 	if (!table_wants_wake(m->table) || !c->helper[0])
 		return;
 	if (c->sender < 0)
@@ -51,7 +54,7 @@ say_late(struct confirm *c, const struct member *m)
 {
 	static struct log_limit limit = LOG_LIMIT("replies that peers did not confirm", 1, 60);
 
-	if (!c->is_late && log_limit_allow(&limit, clock_monotonic_ns()))
+	if (log_limit_allow(&limit, clock_monotonic_ns()))
 		log_warning("No %u peers applied a fix within ack-timeout: AT replies go out without them",
 			    m->conf.ack_after);
 	c->is_late = true;
@@ -122,10 +125,24 @@ confirm_hold(struct reply *reply)
 		table_set_waiting(m->table, true);
 	}
 	reply->state = REPLY_FOR_PEERS;
+	/* Also when its fix was there before: the round that has it may have been another's, or be none yet. */
+	c->has_news = true;
 	reply->round = table_next_round(m->table);
 	reply->deadline_ns = clock_monotonic_ns() + m->conf.ack_timeout_ns;
 	TAILQ_INSERT_TAIL(&c->waiting, reply, waiting);
 	return true;
+}
+
+void
+confirm_moved(struct member *m)
+{
+	struct confirm *c = &m->confirm;
+	struct reply *reply;
+
+	/* Rounds there have numbers of their own, and may be far beyond those that are waited for. */
+	TAILQ_FOREACH(reply, &c->waiting, waiting)
+	reply->round = table_next_round(m->table);
+	c->has_news = true;
 }
 
 void

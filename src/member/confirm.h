@@ -25,6 +25,7 @@ struct confirm {
 	struct loop_timer *timer;    /* while something waits */
 	struct confirm_list waiting; /* replies, in the order of their rounds */
 	bool is_late;		     /* the last one that was released had waited in vain */
+	bool has_news;		     /* something was put into the table in this turn, or waits since it */
 };
 
 /* Before anything else here. */
@@ -37,8 +38,11 @@ bool confirm_hold(struct reply *reply);
 /* It waits no more. */
 void confirm_forget(struct reply *reply);
 
-/* At the end of each turn of the loop: wakes the helper if there is something for it. */
+/* At the end of each turn of the loop: wakes the helper if it sleeps and there is something for it. */
 void confirm_after_turn(struct member *m);
+
+/* The member has moved to another table, with its fixes. */
+void confirm_moved(struct member *m);
 
 /* What is degraded. */
 void confirm_describe(struct member *m, struct report *r);

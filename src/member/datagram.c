@@ -16,6 +16,7 @@ enum {
 	DATAGRAM_MAGIC = 0x64617467, /* "datg" */
 	PARCEL_MAGIC = 0x70617263,   /* "parc" */
 	DATAGRAM_MAX = 65536,
+	DATAGRAM_HELD_MAX = 10000, /* replies that wait for peers: not long, but with ack-after all of them */
 };
 
 struct sender {
@@ -30,6 +31,7 @@ struct parcel {
 	struct datagram *datagram;
 	struct reply *reply; /* owned */
 	struct sender to;
+	uint32_t *count; /* of those like it */
 	LIST_ENTRY(parcel) in_datagram;
 };
 
@@ -41,14 +43,14 @@ struct datagram {
 	struct buffer rest;   /* those lines */
 	struct sender sender; /* whose they are */
 	LIST_HEAD(parcel_list, parcel) parcels;
-	uint32_t parcel_count;
+	uint32_t pending_count, held_count; /* of parcels: all but those held for peers, and those */
 };
 
 static void
 parcel_free(struct parcel *parcel)
 {
 	LIST_REMOVE(parcel, in_datagram);
-	parcel->datagram->parcel_count--;
+	--*parcel->count;
 	reply_free(parcel->reply);
 	parcel->magic = 0;
 	free(parcel);
@@ -82,19 +84,22 @@ static void
 parcel_new(struct datagram *d, struct reply *reply, const struct sender *to)
 {
 	/* A bound for senders who cannot be told apart, and need not exist. */
-	struct parcel *parcel = d->parcel_count < d->member->conf.lookups_max ? calloc(1, sizeof(*parcel))
-									      : NULL;
+	bool is_held = reply->state == REPLY_FOR_PEERS;
+	uint32_t *count = is_held ? &d->held_count : &d->pending_count;
+	uint32_t max = is_held ? DATAGRAM_HELD_MAX : d->member->conf.lookups_max;
+	struct parcel *parcel = *count < max ? calloc(1, sizeof(*parcel)) : NULL;
 
 	if (!parcel) {
 		reply_free(reply);
 		member_count(d->member, TABLE_COUNTER_dropped, 1);
 		return;
 	}
-	*parcel = (struct parcel){.magic = PARCEL_MAGIC, .datagram = d, .reply = reply, .to = *to};
+	*parcel = (struct parcel){
+		.magic = PARCEL_MAGIC, .datagram = d, .reply = reply, .to = *to, .count = count};
 	reply->ready = parcel_on_ready;
 	reply->owner = parcel;
 	LIST_INSERT_HEAD(&d->parcels, parcel, in_datagram);
-	d->parcel_count++;
+	++*count;
 }
 
 /* The next line of a datagram, which may lack its LF at the end. */
@@ -192,7 +197,7 @@ datagram_on_again(evutil_socket_t fd, short what, void *arg)
 bool
 datagram_is_idle(const struct datagram *d)
 {
-	return d->rest.len == 0 && d->parcel_count == 0;
+	return d->rest.len == 0 && LIST_EMPTY(&d->parcels);
 }
 
 int

@@ -221,6 +221,8 @@ member_follow_table(struct member *m)
 	static struct log_limit limit = LOG_LIMIT("the table's name", 1, 60);
 	int r = table_refresh(m->table);
 
+	if (r == TABLE_E_MOVED)
+		confirm_moved(m);
 	if (r == TABLE_E_MOVED && !m->degraded)
 		log_event(LOG_NOTICE, MSG_TABLE_REPLACED, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
 			  "The shared table '%s' was removed or damaged; moved to another one with its fixes",

@@ -104,6 +104,14 @@ member_count(struct member *m, enum table_counter which, int64_t add)
 	m->count[which] += add;
 }
 
+/* A fix of this member's has changed the table. */
+static inline void
+member_has_stored(struct member *m)
+{
+	m->count[TABLE_COUNTER_stored]++;
+	m->confirm.has_news = true;
+}
+
 /* Hands what was counted to the table: once per wake-up. */
 void member_publish_counts(struct member *m);
 

@@ -35,8 +35,6 @@
 #include "flood-watch.h"
 #include "../bench/usage.h"
 
-CLEANUP_POINTER(struct doors, doors_free);
-CLEANUP_POINTER(struct watch, watch_free);
 
 enum {
 	TOLD_RING = 1 << 20, /* more than doors can have waiting */

@@ -463,6 +463,7 @@ test_hosts(void **state)
 		    "hill 192.0.2.1:12400, 192.0.2.2:12400", NULL);
 	check_value(CONF_ID_flood_peers, "hill 192.0.2.1:12400, hill\t192.0.2.1:12400", NULL,
 		    "'hill 192.0.2.1:12400' is listed twice (expected different hosts)");
+	check_value(CONF_ID_flood_peers, "hill.example:12400", "hill.example:12400", NULL);
 	check_value(CONF_ID_flood_hosts, "/etc/herd/hosts", "/etc/herd/hosts", NULL);
 	check_value(CONF_ID_flood_hosts, "hill 192.0.2.1:12400 site=a, smith [::1]:1",
 		    "hill 192.0.2.1:12400 site=a, smith [::1]:1", NULL);
