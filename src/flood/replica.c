@@ -63,6 +63,21 @@ part_remove(struct replica *r, const struct digest_part *part)
 	r->changed_ns[digest_part_bucket(part)] = r->now_ns;
 }
 
+/* Who was not told of the slot's last change never will be: what a later one's acknowledgement means depends on it. */
+static void
+note_superseded(struct replica *r, uint64_t slot)
+{
+	const uint64_t from = changes_sequence_of(r->changes, slot);
+
+	for (uint64_t left = r->confirm.open; left; left &= left - 1) {
+		unsigned int peer = (unsigned int)__builtin_ctzll(left);
+		uint64_t passed = changes_passed(r->changes, peer);
+
+		if (passed < from)
+			confirm_supersede(&r->confirm, peer, passed, from, changes_sequence(r->changes) + 1);
+	}
+}
+
 /* This is in the slot now. False: as before. */
 static bool
 slot_take(struct replica *r, uint64_t slot, const struct herd_fix *fix, uint64_t told)
@@ -76,6 +91,8 @@ slot_take(struct replica *r, uint64_t slot, const struct herd_fix *fix, uint64_t
 	if (changes_has(r->changes, slot)) {
 		if (held->hash == part.hash && held->place == part.place)
 			return false;
+		if (r->confirm.needed > 0)
+			note_superseded(r, slot);
 		digest_add(r->digest, &part);
 		r->figures.gone += digest_part_bucket(held) != digest_part_bucket(&part);
 		part_remove(r, held);
@@ -359,7 +376,7 @@ replica_rewind(struct replica *r, unsigned int peer, uint64_t seq)
 	if (seq > changes_sequence(r->changes))
 		seq = 0;
 	changes_rewind(r->changes, peer, seq);
-	confirm_resume(&r->confirm, peer, seq);
+	confirm_resume(&r->confirm, peer, seq, changes_sequence(r->changes));
 }
 
 int64_t
@@ -467,7 +484,7 @@ replica_next_of(struct replica *r, unsigned int peer, const uint64_t buckets[DIG
 void
 replica_set_ack_after(struct replica *r, unsigned int peers)
 {
-	confirm_set_needed(&r->confirm, peers);
+	confirm_set_needed(&r->confirm, peers, changes_sequence(r->changes));
 }
 
 void
@@ -481,7 +498,7 @@ void
 replica_settle(struct replica *r, unsigned int peer, uint64_t seq)
 {
 	if (seq <= changes_sequence(r->changes))
-		confirm_settle(&r->confirm, peer, seq);
+		confirm_settle(&r->confirm, peer, seq, changes_sequence(r->changes));
 }
 
 void

@@ -6,19 +6,36 @@
 #include "../random.h"
 #include "flood/confirm.h"
 
-enum { CHANGES_MAX = 20000, PEERS = 5 };
+enum { CHANGES_MAX = 20000, PEERS = 5, SLOTS = 40 };
 
-/* Who has applied which change; a round is the number of the last change when it ended. */
+/* Hosts that are told of changes of few slots. A peer has a change if it was told of it or of a later one of the slot. */
 struct model {
 	struct confirm confirm;
 	unsigned int needed;
 	uint64_t sequence, rounds, confirmed; /* confirmed: a round */
+	uint64_t checked;		      /* changes up to here were seen to be confirmed */
 	uint64_t round_end[CHANGES_MAX];
-	uint64_t has[CHANGES_MAX]; /* one bit per peer, of those who ever had it */
-	uint64_t checked;	   /* changes up to here were seen to be confirmed */
-	bool open[PEERS];
-	uint64_t sent[PEERS]; /* passed by its cursor */
+	uint64_t has[CHANGES_MAX];    /* of a change: one bit per peer, of those who ever had it */
+	uint64_t before[CHANGES_MAX]; /* the slot's change before it; 0: none */
+	uint64_t last[SLOTS];	      /* change of a slot */
+	struct model_peer {
+		bool open;
+		bool is_level;		/* nothing from before it came is missing */
+		bool told[CHANGES_MAX]; /* on its way, on this link */
+		uint64_t passed, acknowledged;
+		uint64_t memory; /* of a link that was level */
+	} peer[PEERS];
 };
+
+/* The peer has this change, and with it those before. */
+static void
+model_has(struct model *m, unsigned int peer, uint64_t change)
+{
+	const uint64_t bit = UINT64_C(1) << peer;
+
+	for (; change && !(m->has[change] & bit); change = m->before[change])
+		m->has[change] |= bit;
+}
 
 static void
 model_take(struct model *m)
@@ -34,51 +51,108 @@ model_take(struct model *m)
 }
 
 static void
-model_give(struct model *m, unsigned int peer, uint64_t from, uint64_t to)
+model_change(struct model *m, size_t slot)
 {
-	for (uint64_t change = from + 1; change <= to; change++)
-		m->has[change] |= UINT64_C(1) << peer;
+	const uint64_t from = m->last[slot], to = ++m->sequence;
+
+	for (unsigned int i = 0; i < PEERS && from; i++)
+		if (m->peer[i].open && m->peer[i].passed < from)
+			confirm_supersede(&m->confirm, i, m->peer[i].passed, from, to);
+	m->before[to] = from;
+	m->last[slot] = to;
+}
+
+static void
+model_tell(struct model *m, unsigned int peer, uint64_t to)
+{
+	struct model_peer *p = &m->peer[peer];
+
+	for (size_t slot = 0; slot < SLOTS; slot++)
+		if (m->last[slot] > p->passed && m->last[slot] <= to)
+			p->told[m->last[slot]] = true;
+	p->passed = to;
+}
+
+static void
+model_acknowledge(struct model *m, unsigned int peer, uint64_t to)
+{
+	struct model_peer *p = &m->peer[peer];
+
+	for (uint64_t change = p->acknowledged + 1; change <= to; change++)
+		if (p->told[change])
+			model_has(m, peer, change);
+	p->acknowledged = to;
+	if (p->is_level)
+		p->memory = to;
+	confirm_acknowledge(&m->confirm, peer, to);
+}
+
+/* A comparison shows that it has all but what it is still to be told. */
+static void
+model_settle(struct model *m, unsigned int peer)
+{
+	struct model_peer *p = &m->peer[peer];
+
+	for (size_t slot = 0; slot < SLOTS; slot++)
+		if (m->last[slot] <= p->passed)
+			model_has(m, peer, m->last[slot]);
+	p->is_level = true;
+	confirm_settle(&m->confirm, peer, m->sequence, m->sequence);
+}
+
+static void
+model_open(struct model *m, unsigned int peer, bool resumes)
+{
+	struct model_peer *p = &m->peer[peer];
+
+	memset(p->told, 0, sizeof(p->told));
+	p->open = true;
+	p->is_level = false;
+	p->passed = m->sequence;
+	p->acknowledged = 0;
+	confirm_open(&m->confirm, peer, m->sequence);
+	if (resumes) {
+		confirm_resume(&m->confirm, peer, p->memory, m->sequence);
+		p->passed = p->acknowledged = p->memory;
+		p->is_level = true;
+	}
 }
 
 static void
 model_step_peer(struct model *m, uint64_t *random, unsigned int peer)
 {
-	uint64_t seq = random_below(random, m->sequence + 1);
+	struct model_peer *p = &m->peer[peer];
 
-	if (!m->open[peer]) {
-		confirm_open(&m->confirm, peer, m->sequence);
-		m->open[peer] = true;
-		m->sent[peer] = m->sequence;
+	if (!p->open) {
+		model_open(m, peer, random_below(random, 2));
 		return;
 	}
-	switch (random_below(random, 30)) {
+	switch (random_below(random, 60)) {
 	case 0:
 		confirm_close(&m->confirm, peer);
-		m->open[peer] = false;
+		p->open = false;
 		break;
 	case 1:
-		model_give(m, peer, 0, m->sequence);
-		confirm_settle(&m->confirm, peer, m->sequence);
-		break;
 	case 2:
-		model_give(m, peer, 0, seq);
-		confirm_resume(&m->confirm, peer, seq);
-		m->sent[peer] = seq;
+		model_settle(m, peer);
 		break;
 	default:
-		seq = m->sent[peer] + random_below(random, m->sequence - m->sent[peer] + 1);
-		model_give(m, peer, m->sent[peer], seq);
-		m->sent[peer] = seq;
-		confirm_acknowledge(&m->confirm, peer, seq);
+		if (random_below(random, 2))
+			model_tell(m, peer, p->passed + random_below(random, m->sequence - p->passed + 1));
+		else if (p->acknowledged < p->passed)
+			model_acknowledge(m, peer,
+					  p->acknowledged +
+						  random_below(random, p->passed - p->acknowledged + 1));
 	}
 }
 
 static void
 model_step(struct model *m, uint64_t *random)
 {
-	switch (random_below(random, 4)) {
+	switch (random_below(random, 6)) {
 	case 0:
-		m->sequence += random_below(random, 4);
+		/* Some change more often than others. */
+		model_change(m, random_below(random, 1 + random_below(random, SLOTS)));
 		break;
 	case 1:
 		m->round_end[++m->rounds] = m->sequence;
@@ -95,26 +169,31 @@ test_random(void **state)
 {
 	uint64_t random = random_seed(41);
 	struct model *m = calloc(1, sizeof(*m));
+	uint64_t confirmed;
 
 	(void)state;
 	assert_non_null(m);
 	for (unsigned int needed = 1; needed <= PEERS; needed++) {
 		*m = (struct model){.needed = needed};
-		confirm_set_needed(&m->confirm, needed);
+		confirm_set_needed(&m->confirm, needed, 0);
 		while (m->sequence < CHANGES_MAX - 10 && m->rounds < CHANGES_MAX - 10)
 			model_step(m, &random);
+		confirmed = m->confirmed;
 		/* Everybody has everything, and another round ends. */
 		for (unsigned int peer = 0; peer < PEERS; peer++) {
-			if (!m->open[peer])
-				confirm_open(&m->confirm, peer, m->sequence);
-			model_give(m, peer, 0, m->sequence);
-			confirm_settle(&m->confirm, peer, m->sequence);
-			confirm_acknowledge(&m->confirm, peer, m->sequence);
+			if (!m->peer[peer].open)
+				model_open(m, peer, false);
+			model_settle(m, peer);
+			model_tell(m, peer, m->sequence);
+			model_acknowledge(m, peer, m->sequence);
 		}
 		m->round_end[++m->rounds] = m->sequence;
 		confirm_round(&m->confirm, m->rounds, m->sequence, 0);
 		model_take(m);
 		assert_int_equal(m->confirmed, m->rounds);
+		/* Not only then. */
+		if (needed < PEERS)
+			assert_true(confirmed > m->rounds / 2);
 	}
 	free(m);
 }
@@ -127,7 +206,7 @@ test_many_rounds(void **state)
 	uint64_t round, last = 0;
 
 	(void)state;
-	confirm_set_needed(&c, 1);
+	confirm_set_needed(&c, 1, 0);
 	for (uint64_t i = 1; i <= 100000; i++)
 		confirm_round(&c, i, i, 0);
 	assert_false(confirm_take(&c, &round));
@@ -154,7 +233,7 @@ test_far_behind(void **state)
 		struct confirm c = {0};
 		uint64_t last = 0, lag = lags[i];
 
-		confirm_set_needed(&c, 1);
+		confirm_set_needed(&c, 1, 0);
 		confirm_open(&c, 3, 0);
 		for (uint64_t now = 1; now <= 10 * lag; now++) {
 			confirm_round(&c, now, now, 0);
@@ -176,7 +255,7 @@ test_nothing_new(void **state)
 	uint64_t round = 0;
 
 	(void)state;
-	confirm_set_needed(&c, 1);
+	confirm_set_needed(&c, 1, 0);
 	confirm_open(&c, 0, 0);
 	confirm_round(&c, 1, 0, 0);
 	assert_true(confirm_take(&c, &round));
@@ -194,7 +273,7 @@ test_nothing_new(void **state)
 	confirm_round(&c, 10000, 5, 0);
 	assert_true(confirm_take(&c, &round));
 	/* But not when more peers are asked for than confirmed it. */
-	confirm_set_needed(&c, 2);
+	confirm_set_needed(&c, 2, 5);
 	confirm_round(&c, 10001, 5, 0);
 	assert_false(confirm_take(&c, &round));
 }
@@ -207,16 +286,43 @@ test_half(void **state)
 	uint64_t round;
 
 	(void)state;
-	confirm_set_needed(&c, 1);
+	confirm_set_needed(&c, 1, 0);
 	confirm_open(&c, 0, 10);
 	confirm_round(&c, 1, 11, 0);
 	confirm_acknowledge(&c, 0, 11);
 	assert_false(confirm_take(&c, &round));
-	confirm_settle(&c, 0, 9); /* not enough */
+	confirm_settle(&c, 0, 9, 11); /* not enough */
 	assert_false(confirm_take(&c, &round));
-	confirm_settle(&c, 0, 10);
+	confirm_settle(&c, 0, 10, 11);
 	assert_true(confirm_take(&c, &round));
 	assert_int_equal(round, 1);
+}
+
+/* A slot that changes all the time, and a peer that is told a moment later and acknowledges much later. */
+static void
+test_hot_slot(void **state)
+{
+	struct confirm c = {0};
+	uint64_t round, last = 0, passed = 0;
+
+	(void)state;
+	confirm_set_needed(&c, 1, 0);
+	confirm_open(&c, 0, 0);
+	for (uint64_t now = 1; now < 100000; now++) {
+		if (passed < now - 1)
+			confirm_supersede(&c, 0, passed, now - 1, now);
+		if (now % 4 == 0)
+			passed = now;
+		confirm_round(&c, now, now, 0);
+		if (passed > 100)
+			confirm_acknowledge(&c, 0, passed - 100);
+		if (confirm_take(&c, &round)) {
+			assert_true(round <= passed - 100);
+			last = round;
+		}
+		if (now > 1000)
+			assert_true(last + 200 > now);
+	}
 }
 
 /* A peer that cannot be compared with confirms what it was told, when nobody waits for the rest any more. */
@@ -227,7 +333,7 @@ test_lapse(void **state)
 	uint64_t round;
 
 	(void)state;
-	confirm_set_needed(&c, 1);
+	confirm_set_needed(&c, 1, 0);
 	confirm_round(&c, 1, 10, 0);
 	confirm_open(&c, 0, 10);
 	confirm_acknowledge(&c, 0, 10);
@@ -248,7 +354,7 @@ test_lapse(void **state)
 	confirm_round(&c, 6, 13, 4 * CONFIRM_LAPSE_NS);
 	confirm_acknowledge(&c, 1, 13);
 	assert_false(confirm_take(&c, &round));
-	confirm_settle(&c, 1, 13);
+	confirm_settle(&c, 1, 13, 13);
 	assert_true(confirm_take(&c, &round));
 	assert_int_equal(round, 6);
 }
@@ -259,7 +365,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),	   cmocka_unit_test(test_many_rounds),
 		cmocka_unit_test(test_far_behind), cmocka_unit_test(test_nothing_new),
-		cmocka_unit_test(test_half),	   cmocka_unit_test(test_lapse),
+		cmocka_unit_test(test_half),	   cmocka_unit_test(test_hot_slot),
+		cmocka_unit_test(test_lapse),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
