@@ -87,13 +87,17 @@ say_down(struct peer *peer)
 			  "The link with '%s' (%s) has ended: %s", peer->name, peer->where, why_of(peer));
 }
 
+/* Whom we dial is dialled again and again: one message until there is another reason. */
 static void
 say_refused(struct peer *peer)
 {
 	struct peers *p = peer->peers;
+	const struct place *place = place_of(p, peer->host);
 	bool dialled = connection_is_dialled(peer->connection);
 
 	p->figures.refused++;
+	if (dialled && place && place->error && strncmp(place->error, why_of(peer), ERROR_MAX) == 0)
+		return;
 	if (log_enabled(LOG_WARNING) && log_limit_allow(&p->refusals, clock_monotonic_ns()))
 		log_event(LOG_WARNING, MSG_PEER_REFUSED,
 			  LOG_FIELDS("HERD_PEER=%s", name_of(peer), "HERD_ADDRESS=%s", peer->where,

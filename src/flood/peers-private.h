@@ -100,6 +100,7 @@ struct peers {
 	loop_fn *stopped; /* NULL: nobody waits for the end */
 	void *stopped_arg;
 	bool is_stopping;
+	int64_t bye_ns;			       /* when it is said, whatever is left to send; 0: it was said */
 	int64_t second_ns, minute_ns, hour_ns; /* when things of each kind are due */
 	int64_t expiry_told_s, expiry_stage_s; /* of which date was told, and which time it was */
 	unsigned int missing;		       /* neighbours, when last counted */

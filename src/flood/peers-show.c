@@ -133,8 +133,10 @@ describe_number(struct peers *p, uint32_t number)
 	o = json_object_new_object();
 	if (!o)
 		return NULL;
-	add_host(o, peer ? peer->name : host->name, peer ? peer->where : host->address,
-		 host ? host->site : "");
+	if (peer)
+		add_host(o, peer->name, peer->where, host ? host->site : "");
+	else
+		add_host(o, host->name, host->address, host->site);
 	control_add_string(o, "state", state_name(&view));
 	control_add_string(o, "why", why_name(view.why));
 	if (peer && is_open(peer))

@@ -17,7 +17,10 @@
 #include "flood/peers-private.h"
 #include "herd/events.h"
 
+enum { LAST_FIXES = 4096 /* taken from the table when stopping; what is left is compared with later */ };
+
 #define TICK_NS (100 * CLOCK_MSEC_NS)
+#define LAST_NS (300 * CLOCK_MSEC_NS) /* for what members told before we were stopped */
 
 struct peers *
 peers_check(void *arg)
@@ -142,12 +145,27 @@ peers_on_restored(void *arg, unsigned int host)
 
 /* --- time ---------------------------------------------------------------------------------- */
 
+static bool
+everything_is_told(const struct peers *p)
+{
+	for (const struct peer *peer = p->first; peer; peer = peer->next)
+		if (peer->is_up && !peer->is_lost &&
+		    replica_has_next(p->replica, link_peer(connection_link(peer->connection))))
+			return false;
+	return true;
+}
+
+/* A host that goes down must not take the last fixes with it. */
 static void
 look_for_the_end(struct peers *p)
 {
 	loop_fn *stopped = p->stopped;
 
-	if (!stopped || p->first)
+	if (p->bye_ns != 0 && (everything_is_told(p) || clock_monotonic_ns() >= p->bye_ns)) {
+		p->bye_ns = 0;
+		peers_hang_up_all(p, "stopping");
+	}
+	if (!stopped || p->first || p->bye_ns != 0)
 		return;
 	p->stopped = NULL;
 	stopped(p->stopped_arg);
@@ -336,8 +354,10 @@ peers_stop(struct peers *p, loop_fn *done, void *arg)
 	p->stopped = done;
 	p->stopped_arg = arg;
 	p->is_stopping = true;
+	p->bye_ns = clock_monotonic_ns() + LAST_NS;
 	peers_stop_listening(p);
-	peers_hang_up_all(p, "stopping");
+	if (p->replica)
+		(void)replica_drain(p->replica, LAST_FIXES, clock_now_ns());
 }
 
 /* --- reload -------------------------------------------------------------------------------------- */

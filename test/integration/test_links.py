@@ -109,6 +109,58 @@ def test_a_link_that_breaks_goes_on(hosts):
 	assert len(hill.fixes()) == 303
 
 
+def test_one_teaches_a_newcomer(hosts):
+	"""The table comes once, not once from everybody."""
+	herd = [hosts("hill").start()]
+	for name in ("smith", "jaquez"):
+		herd.append(hosts(name).start(peers=[host.port for host in herd]))
+	tell(herd[0].member("Alpha"), *(fresh() for _ in range(3000)))
+	equal(*herd)
+	campbell = hosts("campbell").start(peers=[host.port for host in herd])
+	campbell.wait_up("hill", "smith", "jaquez")
+	equal(*herd, campbell)
+	until(lambda: all("resync" in peer for peer in campbell.peers().values()), "compared with all")
+	came = sorted(peer["fixes_in"] for peer in campbell.peers().values())
+	assert sum(came) < 3300, came
+
+
+def test_the_last_fixes(hosts):
+	"""What was told right before a host stops is told to the others."""
+	hill, smith = hosts("hill").start(), hosts("smith")
+	smith.start(peers=[hill.port])
+	alpha = hill.member("Alpha")
+	smith.wait_up("hill")
+	for _ in range(5):
+		clients = [fresh() for _ in range(300)]
+		with alpha.client() as alice:
+			alice.send(b"".join(b"IAMAT %s +34.068930-118.445127 1621464827.959498503\n" % client for client in clients))
+			for _ in clients:
+				alice.line()
+		hill.stop()
+		assert {client.decode() for client in clients} <= set(smith.fixes())
+		hill.start()
+		smith.wait_up("hill")
+
+
+def test_another_table(hosts):
+	"""The shared memory is removed: the helpers begin anew with what is left, and with each other."""
+	hill, smith = hosts("hill").start(), hosts("smith")
+	smith.start(peers=[hill.port])
+	alpha = hill.member("Alpha")
+	smith.wait_up("hill")
+	tell(alpha, *(fresh() for _ in range(20)))
+	equal(hill, smith)
+	os.unlink(hill.herd.segment)
+	hill.flood.wait_log("removed or replaced: moved to the new one")
+	smith.flood.wait_log(r"The link with 'hill' .* has ended: .*the table is another one")
+	smith.wait_up("hill")
+	client = fresh()
+	tell(alpha, client)
+	until(lambda: client.decode() in smith.fixes(), "a fix of the new table")
+	equal(hill, smith)
+	assert len(smith.fixes()) == 21
+
+
 class Relay:
 	"""Stands between two helpers, and can be cut."""
 
@@ -208,6 +260,22 @@ def test_a_list_of_hosts(hosts, tmp_path):
 	assert herd["hill"].up() == {"jaquez", "smith"}
 
 
+def test_links_that_come_with_a_reload(hosts):
+	hill, smith = hosts("hill").start(), hosts("smith")
+	smith.start(port=None)
+	assert smith.peers() == {}
+	client = fresh()
+	tell(hill.member("Alpha"), client)
+	smith.herd.configure("[flood]\npeer = hill 127.0.0.1:%d\n" % hill.port)
+	smith.herd.ctl("reload", "--helper")
+	smith.wait_up("hill")
+	until(lambda: client.decode() in smith.fixes(), "the fix")
+	smith.herd.configure("")
+	smith.herd.ctl("reload", "--helper")
+	hill.wait_down("smith")
+	assert smith.peers() == {}
+
+
 def test_both_have_the_line(hosts):
 	"""Each dials the other: one link stays."""
 	ports = [free_port(), free_port()]
@@ -254,6 +322,14 @@ def test_the_same_host_id_twice(hosts):
 	hill.flood.wait_log(r"'jaquez' \(\S+\) and 'smith' \(\S+\) have the same name or host id")
 	jaquez.flood.wait_log("the host id is that of 'smith'")
 	assert hill.up() == {"smith"}
+
+
+def test_our_host_id_elsewhere(hosts):
+	hill = hosts("hill", flood_host_id="5" * 32).start()
+	smith = hosts("smith", flood_host_id="5" * 32).start(peers=[hill.port])
+	hill.flood.wait_log(r"'smith' \(\S+\) and 'hill' \(this host\) have the same name or host id")
+	smith.flood.wait_log(r"'hill' \(\S+\) and 'smith' \(this host\) have the same name or host id")
+	assert hill.up() == smith.up() == set()
 
 
 def test_the_same_host_name_twice(hosts):
