@@ -264,6 +264,7 @@ build_up(struct peers *p)
 		r = make_mesh(p);
 	if (r < 0)
 		return r;
+	replica_set_ack_after(p->replica, p->conf->ack_after);
 	drain_use(p->drain, p->replica);
 	peers_let_in(p);
 	p->is_newcomer = replica_count(p->replica) == 0;
@@ -377,6 +378,7 @@ take_setup(struct peers *p, struct setup *fresh)
 		(void)peers_start(p, p->table);
 		return;
 	}
+	replica_set_ack_after(p->replica, p->conf->ack_after);
 	mesh_set_ring(p->mesh, &p->setup.key, p->conf->flood_site_links);
 	if (mesh_set_hosts(p->mesh, &p->setup.hosts, p->setup.drawn, clock_monotonic_ns()) < 0)
 		log_error("Cannot take over the hosts: out of memory");
