@@ -153,10 +153,9 @@ crl_run(struct ctl *ctl, int argc, char **argv)
 const struct command command_ca_crl = {
 	.name = "ca crl",
 	.help = "Make the revocation list anew",
-	.more = "It is good as long as the authority, because hosts that find only an expired one end their\n"
-		"links. With --days, and a timer that brings a new one to every host in time, a host that "
-		"was\n"
-		"cut off cannot believe a revoked certificate for longer than that.",
+	.more = "Helpers use one that is past its date all the same, and warn of it: --days and a timer "
+		"that\n"
+		"brings a new one to every host show which hosts it did not reach.",
 	.entries =
 		(const struct options_entry[]){
 			CA_ENTRY_DIR,

@@ -81,8 +81,8 @@ add_down(struct view *v, const struct json_object *peer)
 	int64_t retry_ns;
 
 	if (reply_seconds(peer, "retry", &retry_ns) && retry_ns >= 0)
-		snprintf(retry, sizeof(retry), "; again in %.0f s",
-			 (double)retry_ns / (double)CLOCK_SECOND_NS);
+		snprintf(retry, sizeof(retry), "; again in %jd s",
+			 (intmax_t)((retry_ns + CLOCK_SECOND_NS - 1) / CLOCK_SECOND_NS));
 	snprintf(line, sizeof(line), "%.*s is %.*s%s%.*s%s", (int)host.len, host.at, (int)state.len, state.at,
 		 error.len ? ": " : "", (int)(error.len < 300 ? error.len : 300), error.at, retry);
 	return add_problem(v, line);

@@ -516,6 +516,26 @@ def test_json_of_the_list(ca):
 	assert abs(seconds(entry["revoked"]) - time.time()) < 100
 
 
+def test_no_key_is_ever_shown(ca):
+	"""Settings say where keys are, and nobody says what is in them."""
+	ca.ok("issue", "Hill", "--install")
+	psk = os.path.join(ca.folder, "psk")
+	with open(psk, "w", encoding="ascii") as file:
+		file.write("hush-hush-hush-hush\n")
+	os.chmod(psk, 0o600)
+	with open(ca.config, "a", encoding="ascii") as file:
+		file.write("psk-file = %s\n" % psk)
+	with open(os.path.join(ca.tls, "host.key"), encoding="ascii") as file:
+		key = file.read().splitlines()[1]
+	for words in (("config",), ("config", "--json"), ("config", "psk-file"), ("config", "tls-dir"), ("ca", "list", "--dir", ca.dir),
+			("--check-config",)):
+		done = subprocess.run([harness.program("herdctl"), "--config", ca.config] + list(words), stdin=subprocess.DEVNULL,
+			stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=LIMIT, check=False, encoding="utf-8")
+		assert done.returncode == OK and "hush" not in done.stdout and key not in done.stdout, done
+		if words == ("config", "psk-file"):
+			assert psk in done.stdout
+
+
 # --- several at once ------------------------------------------------------------------------------
 
 def test_many_at_once(ca):

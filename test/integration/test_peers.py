@@ -105,7 +105,7 @@ def test_table(herd, helper):
 	shown = herd.ctl("peers")
 	lines = shown.splitlines()
 	assert [line.split() for line in lines[:4]] == [["host", "Hill"], ["herd", "herd"], ["up", "2"], ["wanted", "3"]]
-	assert re.search(r"^problem +Smith is down: Connection refused; again in 3 s$", shown, re.M)
+	assert re.search(r"^problem +Smith is down: Connection refused; again in 4 s$", shown, re.M)
 	rows = [line.split("  ") for line in lines]
 	heading = next(n for n, line in enumerate(lines) if line.startswith("HOST"))
 	assert lines[heading].split() == ["HOST", "SITE", "STATE", "RTT", "LAG", "BEHIND", "IN", "OUT", "DUP", "RESYNC"]
