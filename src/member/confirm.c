@@ -140,8 +140,8 @@ confirm_moved(struct member *m)
 	struct reply *reply;
 
 	/* Rounds there have numbers of their own, and may be far beyond those that are waited for. */
-	TAILQ_FOREACH(reply, &c->waiting, waiting)
-	reply->round = table_next_round(m->table);
+	for (reply = TAILQ_FIRST(&c->waiting); reply; reply = TAILQ_NEXT(reply, waiting))
+		reply->round = table_next_round(m->table);
 	c->has_news = true;
 }
 

@@ -35,7 +35,6 @@
 #include "flood-watch.h"
 #include "../bench/usage.h"
 
-
 enum {
 	TOLD_RING = 1 << 20, /* more than doors can have waiting */
 	NAME_MAX = 64,
