@@ -196,23 +196,26 @@ class Port:
 
 	# Half-open: packets vanish, nobody is told.
 
-	def mute(self, other):
+	def mute(self, *others):
 		"""From now on nothing passes between here and there, without a word to either."""
+		them = "{ %s }" % ", ".join(other.address for other in others)
 		self.space.nft("table inet mute {\n counter muted { }\n"
 			" chain input {\n  type filter hook input priority -300;\n  ip saddr %s counter name muted drop\n }\n"
 			" chain output {\n  type filter hook output priority -300;\n  ip daddr %s counter name muted drop\n }\n}\n"
-			% (other.address, other.address))
-		before = self.muted()
-		self.must_not_reach(other)
-		if self.muted() == before:
-			raise Impossible("nothing is dropped between %s and %s" % (self.address, other.address))
+			% (them, them))
+		for other in others:
+			before = self.muted()
+			self.must_not_reach(other)
+			if self.muted() == before:
+				raise Impossible("nothing is dropped between %s and %s" % (self.address, other.address))
 
 	def muted(self):
 		return counter(self.space, "mute", "muted")
 
-	def unmute(self, other):
+	def unmute(self, *others):
 		self.space.nft("delete table inet mute\n")
-		self.must_reach(other)
+		for other in others:
+			self.must_reach(other)
 
 	# Probes.
 
