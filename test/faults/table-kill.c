@@ -10,6 +10,11 @@
  * same with many times more clients than the table holds; there, eviction
  * drops what was acknowledged, so that only the rest is checked.
  *
+ * A taker of changes is killed as well. It notes what it was told of, and one
+ * that is new begins with a look at all there is, as the helper does. In the
+ * end it must have been told of everything that is in the table; and what it
+ * finds by comparing, and was not told of by a mark, is counted: nothing.
+ *
  * table-kill [SECONDS]          all in all, default 10
  */
 #include "checks.h"
@@ -23,8 +28,9 @@
 enum {
 	WRITERS = 2,
 	KEEPER = WRITERS, /* its number among the workers */
+	TAKER,
 	READERS = 2,
-	WORKERS = WRITERS + 1 + READERS,
+	WORKERS = TAKER + 1 + READERS,
 	CLIENTS_MAX = 16384,
 	LONG_EVERY = 8, /* every eighth id is a long one */
 	BUSY_TRIES = 1000,
@@ -42,8 +48,10 @@ struct part {
 struct board {
 	_Atomic uint64_t next_version;
 	_Atomic uint64_t acknowledged[CLIENTS_MAX];
+	_Atomic uint64_t told[CLIENTS_MAX];		/* to the taker: the newest version */
 	_Atomic uint64_t puts[WORKERS], reads[WORKERS]; /* progress */
 	_Atomic uint64_t torn, missing, older, stuck, strange, lapped, busy;
+	_Atomic uint64_t taken, sleeps, unmarked;
 	_Atomic bool stop;
 };
 
@@ -63,11 +71,11 @@ note(_Atomic uint64_t *which)
 }
 
 static void
-acknowledge(uint32_t client, uint64_t version)
+raise_to(_Atomic uint64_t *which, uint64_t version)
 {
-	uint64_t held = atomic_load(&board->acknowledged[client]);
+	uint64_t held = atomic_load(which);
 
-	while (held < version && !atomic_compare_exchange_weak(&board->acknowledged[client], &held, version))
+	while (held < version && !atomic_compare_exchange_weak(which, &held, version))
 		;
 }
 
@@ -104,7 +112,7 @@ write_one(struct table *t, unsigned int number, uint32_t client, uint64_t versio
 		}
 	}
 	if (r == 0 || r == TABLE_E_OLDER)
-		acknowledge(client, version);
+		raise_to(&board->acknowledged[client], version);
 	else
 		note(r == TABLE_E_BUSY ? &board->stuck : &board->strange);
 	note(&board->puts[number]);
@@ -136,6 +144,80 @@ work_keeper(const struct part *part, unsigned int number)
 		note(&board->puts[number]);
 		usleep(200);
 	}
+}
+
+static void
+on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
+{
+	uint64_t version, *known = arg;
+	unsigned int writer;
+	unsigned long client = strtoul(fix->id + 1, NULL, 10);
+
+	known[slot / 64] |= UINT64_C(1) << slot % 64;
+	note(&board->taken);
+	if (!help_check(fix, &version, &writer) || client >= CLIENTS_MAX)
+		note(&board->torn);
+	else
+		raise_to(&board->told[client], version);
+}
+
+static void
+on_unmarked(void *arg, uint64_t slot, const struct herd_fix *fix)
+{
+	note(&board->unmarked);
+	on_changed(arg, slot, fix);
+}
+
+static void
+on_gone(void *arg, uint64_t slot)
+{
+	(void)arg;
+	(void)slot;
+}
+
+/* Rounds until one finds nothing. */
+static void
+take_all(struct table *t, uint64_t *known)
+{
+	uint64_t cursor = 0, before, round;
+	int r;
+
+	do {
+		before = atomic_load(&board->taken);
+		do
+			r = table_take_changes(t, &cursor, 100, on_changed, known, &round);
+		while (r == 0);
+		if (r != TABLE_E_END)
+			note(&board->strange);
+	} while (atomic_load(&board->taken) != before && !atomic_load(&board->stop));
+}
+
+static void
+compare_all(struct table *t, uint64_t *known, table_change_fn *changed)
+{
+	uint64_t cursor = 0;
+
+	if (table_compare(t, &cursor, UINT64_MAX, known, changed, on_gone, known) != TABLE_E_END)
+		note(&board->strange);
+}
+
+/* The helper that floods. What the one before it had taken and not noted, it finds because it knows nothing. */
+static void
+work_taker(const struct part *part, unsigned int number)
+{
+	struct table *t = worker_table(part, number);
+	uint64_t *known = calloc((size_t)table_slots(t) / 64 + 1, sizeof(*known));
+
+	NEED(known);
+	compare_all(t, known, on_changed);
+	while (!atomic_load(&board->stop)) {
+		take_all(t, known);
+		if (table_sleep(t))
+			note(&board->sleeps);
+		table_wake(t);
+		note(&board->puts[number]);
+	}
+	free(known);
 }
 
 static void
@@ -212,6 +294,8 @@ worker_start(const struct part *part, unsigned int number, uint64_t seed)
 		work_writer(part, number, seed);
 	else if (number == KEEPER)
 		work_keeper(part, number);
+	else if (number == TAKER)
+		work_taker(part, number);
 	else
 		work_reader(part, number, seed);
 	_exit(0);
@@ -223,11 +307,12 @@ struct figures {
 	unsigned long kills, steals;
 };
 
-/* Kills one writer, or the keeper now and then, and starts its successor. */
+/* Kills one writer, or the keeper or the taker now and then, and starts its successor. */
 static void
 kill_one(const struct part *part, pid_t *pids, uint64_t *random, struct table *spy, struct figures *f)
 {
-	unsigned int number = random_below(random, 8) ? (unsigned int)random_below(random, WRITERS) : KEEPER;
+	unsigned int number = (unsigned int)(random_below(random, 4) ? random_below(random, WRITERS)
+								     : KEEPER + random_below(random, 2));
 	struct table_process process;
 	int r, status;
 
@@ -275,6 +360,35 @@ check_progress(void)
 	}
 }
 
+/* With everybody gone: the next taker is told of all that is there, and marks are enough for that, but for what
+   the last one had taken and not noted. */
+static void
+check_told(struct table *t)
+{
+	uint64_t *known = calloc((size_t)table_slots(t) / 64 + 1, sizeof(*known));
+	uint64_t cursor = 0, version = 0;
+	unsigned int writer;
+	struct herd_fix fix;
+
+	NEED(known);
+	atomic_store(&board->stop, false);
+	take_all(t, known);
+	/* It was told to stop, and not killed: it has noted all it took. */
+	while (table_next(t, &cursor, 0, &fix, NULL) == 0) {
+		unsigned long client = strtoul(fix.id + 1, NULL, 10);
+
+		NEED(client < CLIENTS_MAX);
+		CHECK(help_check(&fix, &version, &writer), "torn at the end");
+		CHECK(atomic_load(&board->told[client]) == version, "client %lu has %llu, told was %llu",
+		      client, (unsigned long long)version, (unsigned long long)board->told[client]);
+		known[(cursor - 1) / 64] |= UINT64_C(1) << (cursor - 1) % 64;
+	}
+	compare_all(t, known, on_unmarked);
+	CHECK(board->unmarked == 0, "%llu were dirty without a mark", (unsigned long long)board->unmarked);
+	CHECK(table_sleep(t), "something is marked still");
+	free(known);
+}
+
 /* With everybody gone: each client once, as new as acknowledged, and writable. */
 static void
 check_end(const struct part *part)
@@ -289,6 +403,7 @@ check_end(const struct part *part)
 
 	memset(seen, 0, sizeof(seen));
 	NEED(help_open_writer(&t, segment, 1, 1, 1) == 0);
+	check_told(t);
 	while (table_next(t, &cursor, 0, &fix, NULL) == 0) {
 		uint32_t client = (uint32_t)strtoul(fix.id + 1, NULL, 10);
 
@@ -338,7 +453,7 @@ run_part(const struct part *part, int64_t wait_ns, uint64_t *random)
 
 		NEED(waitpid(pids[i], &status, 0) == pids[i]);
 		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "worker %d ended with %#x", i, status);
-		puts += atomic_load(&board->puts[i]);
+		puts += i < WRITERS ? atomic_load(&board->puts[i]) : 0;
 		reads += atomic_load(&board->reads[i]);
 	}
 	check_end(part);
@@ -349,10 +464,12 @@ run_part(const struct part *part, int64_t wait_ns, uint64_t *random)
 	ZERO(older);
 	ZERO(stuck);
 	ZERO(strange);
-	checks_end(
-		"%s: %lu kills, %lu locks taken from the dead, %llu puts, %llu reads, %llu busy, %llu lapped",
-		part->name, f.kills, f.steals, (unsigned long long)puts, (unsigned long long)reads,
-		(unsigned long long)board->busy, (unsigned long long)board->lapped);
+	checks_end("%s: %lu kills, %lu locks taken from the dead, %llu puts, %llu reads, %llu busy, %llu "
+		   "lapped, "
+		   "%llu changes taken, %llu sleeps",
+		   part->name, f.kills, f.steals, (unsigned long long)puts, (unsigned long long)reads,
+		   (unsigned long long)board->busy, (unsigned long long)board->lapped,
+		   (unsigned long long)board->taken, (unsigned long long)board->sleeps);
 	(void)table_unlink(segment);
 }
 

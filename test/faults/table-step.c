@@ -17,9 +17,16 @@
  * SIGKILLs: at each instruction where the segment changed, or up to a limit of
  * those, and at others in between.
  *
+ * Whoever takes changes is told, too: what the dead one had published it finds
+ * by its mark; without any marks, by comparing; and a taker that is new, all
+ * there is. While the writer is only stopped, anywhere, and goes on after the
+ * taker has looked, the taker finds it in that round or in the next.
+ *
  * table-step [SCENARIO]...
  */
 #include "stepper.h"
+
+#include "core/segment.h"
 
 enum {
 	NEIGHBOURS_MAX = 64,
@@ -58,6 +65,12 @@ struct world {
 	size_t go_max; /* how many of those that may go can be gone at once; all of them when it is done */
 };
 
+enum telling {
+	TOLD_BY_MARK = 0, /* what the operation stores, and nothing else */
+	TOLD_NEVER,	  /* it stores what a peer said */
+	TOLD_BEFORE,	  /* it takes changes itself */
+};
+
 struct scenario {
 	const char *name;
 	uint32_t clients, long_clients;
@@ -66,6 +79,7 @@ struct scenario {
 	bool is_registering;					/* the operation registers by itself */
 	bool stores;	     /* the target's new version, when it is done */
 	unsigned int writer; /* of that version */
+	enum telling telling;
 };
 
 /* --- judging a segment ---------------------------------------------------------- */
@@ -217,6 +231,149 @@ judge(const struct world *w, const char *name)
 	return v;
 }
 
+/* --- judging what a taker of changes hears --------------------------------------- */
+
+struct told {
+	const struct world *world;
+	uint64_t version; /* of the target; 0: nothing */
+	size_t fixes, gone;
+};
+
+static void
+on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
+{
+	struct told *told = arg;
+	struct text id = {fix->id, fix->id_len};
+	uint64_t version = 0;
+	unsigned int writer;
+
+	(void)slot;
+	CHECK(help_check(fix, &version, &writer), "told of a torn fix of %.*s", fix->id_len, fix->id);
+	CHECK(world_client(told->world, id) != NULL, "told of a stranger %.*s", fix->id_len, fix->id);
+	if (text_equal(id, client_id(&told->world->target)))
+		told->version = version;
+	told->fixes++;
+}
+
+static void
+on_gone(void *arg, uint64_t slot)
+{
+	struct told *told = arg;
+
+	(void)slot;
+	told->gone++;
+}
+
+static void
+take_round(struct table *t, struct told *told)
+{
+	uint64_t cursor = 0, round;
+	int r;
+
+	do
+		r = table_take_changes(t, &cursor, 1, on_changed, told, &round);
+	while (r == 0);
+	CHECK(r == TABLE_E_END, "taking: %d", r);
+}
+
+/* Of a taker that knows all slots or none. */
+static void
+compare_all(struct table *t, struct told *told, bool knows)
+{
+	size_t words = (size_t)table_slots(t) / 64 + 1;
+	uint64_t *known = malloc(words * sizeof(*known)), cursor = 0;
+	int r;
+
+	NEED(known);
+	memset(known, knows ? 0xff : 0, words * sizeof(*known));
+	do
+		r = table_compare(t, &cursor, 20, known, on_changed, on_gone, told);
+	while (r == 0);
+	CHECK(r == TABLE_E_END, "comparing: %d", r);
+	free(known);
+}
+
+static struct table *
+taker_open(const char *name)
+{
+	struct table *t = NULL;
+
+	NEED(help_open(&t, name, 1, 1, 0) == 0);
+	NEED(table_register(t, TABLE_HELPER, "taker", "") == 0);
+	return t;
+}
+
+/* What there is for a taker that has been told of all the rest before. */
+static uint64_t
+version_to_tell(const struct world *w, struct table *t, enum telling telling)
+{
+	uint64_t version = 0;
+
+	return telling == TOLD_BY_MARK && help_version(t, client_id(&w->target), &version) == 0 &&
+			       version == VERSION_NEW
+		       ? VERSION_NEW
+		       : 0;
+}
+
+static void
+judge_marks(const struct world *w, const char *name, enum telling telling)
+{
+	struct told marked = {.world = w}, dirty = {.world = w}, all = {.world = w};
+	struct table *t = taker_open(name);
+	uint64_t version = version_to_tell(w, t, telling);
+	struct table_info info;
+
+	take_round(t, &marked);
+	CHECK(marked.version == version || telling == TOLD_BEFORE, "marks told of %llu instead of %llu",
+	      (unsigned long long)marked.version, (unsigned long long)version);
+	CHECK(marked.fixes == (version != 0) || telling == TOLD_BEFORE, "marks told of %zu fixes",
+	      marked.fixes);
+	compare_all(t, &dirty, true);
+	CHECK(dirty.fixes == 0 || telling == TOLD_BEFORE, "%zu fixes are dirty without a mark", dirty.fixes);
+	compare_all(t, &all, false);
+	CHECK(table_info(t, &info) == 0 && all.fixes == info.used + info.long_used && all.gone == 0,
+	      "a new taker is told of %zu fixes", all.fixes);
+	CHECK(table_sleep(t) && table_wants_wake(t), "marks are left when all is taken");
+	table_free(t);
+}
+
+static void
+judge_without_marks(const struct world *w, const char *name, enum telling telling)
+{
+	struct told dirty = {.world = w};
+	struct table *t = taker_open(name);
+	uint64_t version = version_to_tell(w, t, telling);
+
+	compare_all(t, &dirty, true);
+	CHECK(dirty.version == version && dirty.fixes == (version != 0),
+	      "comparing told of %llu instead of %llu", (unsigned long long)dirty.version,
+	      (unsigned long long)version);
+	table_free(t);
+}
+
+/* All marks of a segment at once. */
+static void
+image_set_marks(struct image *image, int byte)
+{
+	const struct segment_constants *c = (const struct segment_constants *)(const void *)image->bytes;
+	uint64_t buckets = (uint64_t)c->class[SEGMENT_SHORT].buckets + c->class[SEGMENT_LONG].buckets;
+
+	memset(image->bytes + c->marks_offset, byte, (buckets + 63) / 64 * 8);
+}
+
+/* The image is changed. */
+static void
+judge_taker(const struct world *w, struct image *image, const char *name, enum telling telling)
+{
+	image_write(image, name);
+	judge_marks(w, name, telling);
+	if (telling == TOLD_BEFORE)
+		return;
+	image_set_marks(image, 0);
+	image_write(image, name);
+	judge_without_marks(w, name, telling);
+}
+
 /* --- the child that is stepped ---------------------------------------------------- */
 
 static void
@@ -270,6 +427,8 @@ run_prepare(struct run *run)
 	help_name(run->copy);
 	NEED(help_open_writer(&t, run->name, s->clients, s->long_clients, WRITER_OLD) == 0);
 	s->prepare(&run->world, t);
+	if (s->telling != TOLD_BEFORE)
+		take_round(t, &(struct told){.world = &run->world});
 	help_fix(&run->world.fix, client_id(&run->world.target), VERSION_NEW, s->writer);
 	table_free(t);
 	image_read(&run->pristine, run->name);
@@ -279,10 +438,15 @@ run_prepare(struct run *run)
 static void
 run_judge_copy(struct run *run, const struct image *now)
 {
+	struct image other = {malloc(now->size), now->size};
 	struct verdict v;
 
 	image_write(now, run->copy);
 	v = judge(&run->world, run->copy);
+	NEED(other.bytes);
+	memcpy(other.bytes, now->bytes, now->size);
+	judge_taker(&run->world, &other, run->copy, run->scenario->telling);
+	free(other.bytes);
 	if (run->changes < CHANGES_MAX) {
 		run->change_at[run->changes] = run->steps;
 		run->locked_at[run->changes] = v.was_locked;
@@ -343,6 +507,7 @@ run_every_step(struct run *run)
 static bool
 run_kill_at(const struct run *run, unsigned long step)
 {
+	struct image left;
 	pid_t pid;
 
 	image_write(&run->pristine, run->name);
@@ -350,7 +515,10 @@ run_kill_at(const struct run *run, unsigned long step)
 	if (!child_go_to(pid, &run->path, step))
 		return false;
 	child_kill(pid);
+	image_read(&left, run->name);
 	(void)judge(&run->world, run->name);
+	judge_taker(&run->world, &left, run->copy, run->scenario->telling);
+	free(left.bytes);
 	return true;
 }
 
@@ -418,6 +586,55 @@ run_stopped_holder(const struct run *run)
 	CHECK(longest_ns < CLOCK_SECOND_NS, "a put waited %lld ms", (long long)(longest_ns / CLOCK_MSEC_NS));
 	checks_end("%s: %lu stopped holders, a put gives up after at most %.1f ms", run->scenario->name,
 		   tried, (double)longest_ns / CLOCK_MSEC_NS);
+}
+
+/* A taker looks while the writer stands at each of its instructions where the segment changed, and at some
+   others; the writer goes on, and the taker looks again. */
+static void
+run_beside_taker(const struct run *run, bool is_marked)
+{
+	unsigned long changes = run->changes < CHANGES_MAX ? run->changes : CHANGES_MAX;
+	unsigned long points = changes + KILLS_EVENLY, tried = 0, later = 0;
+	struct image image = {malloc(run->pristine.size), run->pristine.size};
+
+	NEED(image.bytes);
+	memcpy(image.bytes, run->pristine.bytes, image.size);
+	if (is_marked) /* for fixes that were taken long ago: the writer sees no need to mark again */
+		image_set_marks(&image, 0xff);
+	for (unsigned long i = 0; i < points; i++) {
+		unsigned long step = i < changes ? run->change_at[i]
+						 : path_near(&run->path, run->steps * (i - changes + 1) /
+											 (KILLS_EVENLY + 1) +
+										 1);
+		struct told first = {.world = &run->world}, second = first, rest = first;
+		struct table *t;
+		pid_t pid;
+
+		image_write(&image, run->name);
+		t = taker_open(run->name); /* while nobody holds the lock of the names */
+		pid = child_start(run->scenario, &run->world, run->name);
+		if (!child_go_to(pid, &run->path, step)) {
+			table_free(t);
+			continue;
+		}
+		take_round(t, &first);
+		child_finish(pid);
+		take_round(t, &second);
+		CHECK(first.version == VERSION_NEW || second.version == VERSION_NEW,
+		      "never told, stopped after %lu steps", step);
+		CHECK(first.fixes + second.fixes == 1, "told %zu + %zu times", first.fixes, second.fixes);
+		compare_all(t, &rest, true);
+		CHECK(rest.fixes == 0, "dirty after all");
+		CHECK(table_sleep(t), "marked after all");
+		later += second.version == VERSION_NEW;
+		tried++;
+		table_free(t);
+	}
+	CHECK(tried >= KILLS_EVENLY && later > 0 && later < tried, "%lu of %lu were told later", later,
+	      tried);
+	checks_end("%s: a taker beside it at %lu instructions%s, told later at %lu", run->scenario->name,
+		   tried, is_marked ? ", all marked before" : "", later);
+	free(image.bytes);
 }
 
 static void
@@ -539,6 +756,24 @@ operate_merge(struct table *t, const struct world *w)
 }
 
 static int
+operate_from_peer(struct table *t, const struct world *w)
+{
+	uint64_t slot;
+	bool is_same;
+
+	return table_merge_from_peer(t, &w->fix, HELP_BASE_NS, &slot, &is_same);
+}
+
+static int
+operate_take(struct table *t, const struct world *w)
+{
+	struct told told = {.world = w};
+
+	take_round(t, &told);
+	return told.fixes == w->neighbours + 1 && told.version == VERSION_OLD ? 0 : -1;
+}
+
+static int
 operate_sweep(struct table *t, const struct world *w)
 {
 	(void)w;
@@ -554,15 +789,19 @@ operate_register(struct table *t, const struct world *w)
 }
 
 static const struct scenario scenarios[] = {
-	{"update", 30, 8, prepare_update, operate_put, false, true, WRITER_NEW},
-	{"insert", 30, 8, prepare_insert, operate_put, false, true, WRITER_NEW},
-	{"insert-evict", 8, 8, prepare_full, operate_put, false, true, WRITER_NEW},
-	{"update-long", 30, 8, prepare_update_long, operate_put, false, true, WRITER_NEW},
-	{"insert-long", 30, 8, prepare_insert_long, operate_put, false, true, WRITER_NEW},
-	{"insert-evict-long", 8, 8, prepare_full_long, operate_put, false, true, WRITER_NEW},
-	{"merge", 30, 8, prepare_update, operate_merge, false, true, WRITER_REMOTE},
-	{"sweep-expire", 8, 8, prepare_expired, operate_sweep, false, false, WRITER_NEW},
-	{"register", 8, 8, prepare_update, operate_register, true, false, WRITER_NEW},
+	{"update", 30, 8, prepare_update, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"insert", 30, 8, prepare_insert, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"insert-evict", 8, 8, prepare_full, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"update-long", 30, 8, prepare_update_long, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"insert-long", 30, 8, prepare_insert_long, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"insert-evict-long", 8, 8, prepare_full_long, operate_put, false, true, WRITER_NEW, TOLD_BY_MARK},
+	{"merge", 30, 8, prepare_update, operate_merge, false, true, WRITER_REMOTE, TOLD_BY_MARK},
+	{"from-peer", 30, 8, prepare_update, operate_from_peer, false, true, WRITER_REMOTE, TOLD_NEVER},
+	{"from-peer-insert", 30, 8, prepare_insert, operate_from_peer, false, true, WRITER_REMOTE,
+	 TOLD_NEVER},
+	{"take", 30, 8, prepare_update, operate_take, false, false, WRITER_NEW, TOLD_BEFORE},
+	{"sweep-expire", 8, 8, prepare_expired, operate_sweep, false, false, WRITER_NEW, TOLD_BY_MARK},
+	{"register", 8, 8, prepare_update, operate_register, true, false, WRITER_NEW, TOLD_BY_MARK},
 };
 
 /* --- dying while taking a dead one's lock -------------------------------------------------- */
@@ -623,7 +862,8 @@ operate_create(struct table *t, const struct world *w)
 static void
 run_creation(void)
 {
-	const struct scenario scenario = {"create", 8, 8, NULL, operate_create, true, false, WRITER_NEW};
+	const struct scenario scenario = {"create", 8,	   8,	       NULL,	    operate_create,
+					  true,	    false, WRITER_NEW, TOLD_BY_MARK};
 	char name[HELP_NAME_MAX], dummy[HELP_NAME_MAX], bytes[HERD_ID_MAX];
 	struct world world = {0};
 	unsigned long steps = 0, kills = 0, absent = 0;
@@ -698,6 +938,10 @@ run_scenario(const struct scenario *s)
 	run_real_kills(run);
 	if (s->stores) /* the others lock nothing, or only for an instant */
 		run_stopped_holder(run);
+	if (s->stores && s->telling == TOLD_BY_MARK) {
+		run_beside_taker(run, false);
+		run_beside_taker(run, true);
+	}
 	if (strcmp(s->name, "update") == 0)
 		steal_from(run, 0, "update-steal");
 	if (strcmp(s->name, "insert") == 0) {

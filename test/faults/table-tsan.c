@@ -14,6 +14,7 @@
 #include "checks.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "../table-help.h"
@@ -32,7 +33,8 @@
 enum {
 	WRITERS = 2,
 	READERS = 2,
-	THREADS = WRITERS + READERS + 2, /* and a keeper, and one who reads figures */
+	TAKER = WRITERS + READERS,
+	THREADS = TAKER + 3, /* and a keeper, and one who reads figures */
 	CLIENTS_MAX = 2048,
 };
 
@@ -40,6 +42,7 @@ struct part {
 	const char *name;
 	uint32_t clients, capacity, long_capacity;
 	int64_t ttl_ns;
+	bool is_kept; /* nothing is evicted, nothing expires */
 };
 
 struct worker {
@@ -48,11 +51,15 @@ struct worker {
 	struct table *table;
 	unsigned int number;
 	uint64_t random, done, busy;
-	uint64_t wrong; /* torn, of somebody else, or an answer that is none */
+	uint64_t round,
+		unconfirmed; /* of a writer: what it waits for; how often it was confirmed too early */
+	uint64_t *known;     /* the taker's */
+	uint64_t wrong;	     /* torn, of somebody else, or an answer that is none */
 };
 
 static _Atomic bool stop;
 static _Atomic uint64_t next_version;
+static _Atomic uint64_t told[CLIENTS_MAX]; /* to the taker: the newest version of each client */
 
 static struct text
 client_id(char bytes[HERD_ID_MAX], const struct part *part, uint64_t *random)
@@ -60,6 +67,24 @@ client_id(char bytes[HERD_ID_MAX], const struct part *part, uint64_t *random)
 	uint32_t n = (uint32_t)random_below(random, part->clients);
 
 	return help_id(bytes, n, n % 4 ? 12 + n % 29 : 41 + n % 200);
+}
+
+/* What a writer knows to be confirmed has been told before. */
+static void
+wait_for_round(struct worker *w, const struct herd_fix *fix, uint64_t version)
+{
+	uint64_t client = strtoul(fix->id + 1, NULL, 10);
+
+	w->round = table_next_round(w->table);
+	(void)table_wants_wake(w->table);
+	for (int i = 0; i < 100000 && !atomic_load(&stop); i++) {
+		if (table_confirmed_round(w->table) >= w->round) {
+			w->wrong += atomic_load(&told[client]) < version;
+			return;
+		}
+		sched_yield();
+	}
+	w->unconfirmed += !atomic_load(&stop);
 }
 
 static void *
@@ -79,6 +104,11 @@ write_fixes(void *arg)
 		r = w->done % 4 ? help_put(w->table, &fix) : table_merge(w->table, &fix);
 		w->busy += r == TABLE_E_BUSY;
 		w->wrong += r != 0 && r != TABLE_E_OLDER && r != TABLE_E_BUSY;
+		/* Where nothing is evicted or expires: else it may be gone before it is told. */
+		if (r == 0 && w->part->is_kept && w->done % 256 == 0)
+			wait_for_round(w, &fix, version);
+		else
+			(void)table_wants_wake(w->table);
 		table_count(w->table, TABLE_COUNTER_iamat, 1);
 	}
 	return NULL;
@@ -117,6 +147,81 @@ read_fixes(void *arg)
 	return NULL;
 }
 
+static void
+on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
+{
+	struct worker *w = arg;
+	uint64_t version = 0, client = strtoul(fix->id + 1, NULL, 10);
+	unsigned int writer = 0;
+
+	w->wrong += !help_check(fix, &version, &writer) || writer >= WRITERS || client >= CLIENTS_MAX;
+	w->known[slot / 64] |= UINT64_C(1) << slot % 64;
+	if (client < CLIENTS_MAX && version > atomic_load(&told[client]))
+		atomic_store(&told[client], version);
+}
+
+static void
+on_gone(void *arg, uint64_t slot)
+{
+	(void)arg;
+	(void)slot;
+}
+
+static void
+take_round(struct worker *w)
+{
+	uint64_t cursor = 0, round = 0;
+	int r;
+
+	do
+		r = table_take_changes(w->table, &cursor, 16, on_changed, w, &round);
+	while (r == 0);
+	w->wrong += r != TABLE_E_END;
+	table_confirm(w->table, round, NULL, NULL); /* nobody says that it waits */
+}
+
+static void *
+take(void *arg)
+{
+	struct worker *w = arg;
+
+	for (; !atomic_load(&stop); w->done++) {
+		uint64_t cursor = 0;
+
+		take_round(w);
+		if (w->done % 1000 == 0)
+			w->wrong += table_compare(w->table, &cursor, UINT64_MAX, w->known, on_changed,
+						  on_gone, w) != TABLE_E_END;
+		if (table_sleep(w->table)) {
+			take_round(w);
+			/* Not for long: who is told to wake it has no way to do so here. */
+			sched_yield();
+			table_wake(w->table);
+		}
+	}
+	return NULL;
+}
+
+/* All threads are gone: what is in the table, the taker was told of. */
+static void
+check_told(struct worker *w)
+{
+	struct herd_fix fix;
+	uint64_t cursor = 0, version = 0;
+	unsigned int writer;
+
+	take_round(w);
+	while (table_next(w->table, &cursor, 0, &fix, NULL) == 0) {
+		uint64_t client = strtoul(fix.id + 1, NULL, 10);
+
+		NEED(client < CLIENTS_MAX);
+		CHECK(help_check(&fix, &version, &writer) && told[client] == version,
+		      "client %llu has version %llu, told was %llu", (unsigned long long)client,
+		      (unsigned long long)version, (unsigned long long)told[client]);
+	}
+	CHECK(table_sleep(w->table), "something is marked still");
+}
+
 static void *
 keep(void *arg)
 {
@@ -149,8 +254,8 @@ look(void *arg)
 static void
 run_part(const struct part *part, int64_t wait_ns)
 {
-	static void *(*const bodies[THREADS])(void *) = {write_fixes, write_fixes, read_fixes,
-							 read_fixes,  keep,	   look};
+	static void *(*const bodies[THREADS])(void *) = {write_fixes, write_fixes, read_fixes, read_fixes,
+							 take,	      keep,	   look};
 	struct worker workers[THREADS] = {0};
 	struct table *t = NULL;
 	char name[HELP_NAME_MAX];
@@ -159,6 +264,8 @@ run_part(const struct part *part, int64_t wait_ns)
 	help_name(name);
 	atomic_store(&stop, false);
 	atomic_store(&next_version, 1);
+	for (int i = 0; i < CLIENTS_MAX; i++)
+		atomic_store(&told[i], 0);
 	NEED(help_open(&t, name, part->capacity, part->long_capacity, part->ttl_ns) == 0);
 	for (unsigned int i = 0; i < THREADS; i++) {
 		char server[16];
@@ -170,6 +277,8 @@ run_part(const struct part *part, int64_t wait_ns)
 		snprintf(server, sizeof(server), "w%u", i);
 		NEED(table_register(workers[i].table, TABLE_MEMBER, server, "127.0.0.1:1") == 0);
 	}
+	workers[TAKER].known = calloc((size_t)table_slots(t) / 64 + 1, sizeof(uint64_t));
+	NEED(workers[TAKER].known);
 	for (unsigned int i = 0; i < THREADS; i++)
 		NEED(pthread_create(&workers[i].thread, NULL, bodies[i], &workers[i]) == 0);
 	usleep((useconds_t)(wait_ns / 1000));
@@ -179,18 +288,23 @@ run_part(const struct part *part, int64_t wait_ns)
 		CHECK(workers[i].wrong == 0, "worker %u saw %llu wrong", i,
 		      (unsigned long long)workers[i].wrong);
 		CHECK(workers[i].done > 0, "worker %u did nothing", i);
+		CHECK(workers[i].unconfirmed == 0, "worker %u waited %llu times in vain", i,
+		      (unsigned long long)workers[i].unconfirmed);
 	}
+	check_told(&workers[TAKER]);
+	CHECK(workers[TAKER].wrong == 0, "the taker was told wrong");
 	CHECK(help_counter(t, TABLE_COUNTER_damaged) == 0, "damaged slots");
-	checks_end("%s: %llu + %llu puts (%llu busy), %llu + %llu reads, %llu sweeps, %llu evicted, %llu "
-		   "expired",
+	checks_end("%s: %llu + %llu puts (%llu busy), %llu + %llu reads, %llu rounds, %llu sweeps, %llu "
+		   "evicted, %llu expired",
 		   part->name, (unsigned long long)workers[0].done, (unsigned long long)workers[1].done,
 		   (unsigned long long)(workers[0].busy + workers[1].busy),
 		   (unsigned long long)workers[2].done, (unsigned long long)workers[3].done,
-		   (unsigned long long)workers[4].done,
+		   (unsigned long long)workers[TAKER].done, (unsigned long long)workers[TAKER + 1].done,
 		   (unsigned long long)help_counter(t, TABLE_COUNTER_evicted),
 		   (unsigned long long)help_counter(t, TABLE_COUNTER_expired));
 	for (unsigned int i = 0; i < THREADS; i++)
 		table_free(workers[i].table);
+	free(workers[TAKER].known);
 	table_free(t);
 	(void)table_unlink(name);
 }
@@ -284,9 +398,9 @@ int
 main(int argc, char **argv)
 {
 	static const struct part parts[] = {
-		{"constantly evicting", CLIENTS_MAX, 64, 32, 0},
-		{"few clients", 16, 64, 32, 0},
-		{"constantly expiring", 256, 512, 128, 300 * INT64_C(1000)},
+		{"constantly evicting", CLIENTS_MAX, 64, 32, 0, false},
+		{"few clients", 16, 64, 32, 0, true},
+		{"constantly expiring", 256, 512, 128, 300 * INT64_C(1000), false},
 	};
 	const size_t count = sizeof(parts) / sizeof(parts[0]);
 	long seconds = argc > 1 ? strtol(argv[1], NULL, 10) : 6;
