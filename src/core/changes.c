@@ -1,6 +1,7 @@
 /*
  * Changes: a ring of nodes in one array. Slots come first, then the cursors,
- * then the node that is both ends; links are numbers of nodes.
+ * then marks of where laps began, then the node that is both ends; links are
+ * numbers of nodes.
  *
  * Sequence numbers grow along the list, and a cursor lies between those it has
  * passed and those it has not, so that its place says all there is to know
@@ -27,7 +28,12 @@ struct changes {
 	uint64_t slots;
 	uint64_t count;
 	uint64_t sequence;
-	uint64_t open;	/* peers with a cursor */
+	uint64_t open; /* peers with a cursor */
+	uint64_t laps; /* peers in a lap, with a mark */
+	struct lap {
+		uint64_t at;	 /* the next slot */
+		uint64_t passed; /* at its begin */
+	} lap[CHANGES_PEERS];
 	uint64_t stale; /* closed ones whose bits may still be set */
 	uint32_t ends;	/* the node before the first and behind the last */
 };
@@ -42,11 +48,11 @@ changes_new(struct changes **ret, uint64_t slots)
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
-	c->nodes = calloc((size_t)slots + CHANGES_PEERS + 1, sizeof(*c->nodes));
+	c->nodes = calloc((size_t)slots + 2 * CHANGES_PEERS + 1, sizeof(*c->nodes));
 	if (!c->nodes)
 		return -ENOMEM;
 	c->slots = slots;
-	c->ends = (uint32_t)slots + CHANGES_PEERS;
+	c->ends = (uint32_t)slots + 2 * CHANGES_PEERS;
 	c->nodes[c->ends].previous = c->nodes[c->ends].next = c->ends;
 	*ret = c;
 	c = NULL;
@@ -91,6 +97,13 @@ cursor_of(const struct changes *c, unsigned int peer)
 	return (uint32_t)c->slots + peer;
 }
 
+static inline uint32_t
+mark_of(const struct changes *c, unsigned int peer)
+{
+	return cursor_of(c, peer) + CHANGES_PEERS;
+}
+
+/* Or a mark. */
 static inline bool
 is_cursor(const struct changes *c, uint32_t number)
 {
@@ -194,6 +207,15 @@ changes_prefetch(const struct changes *c, uint64_t slot)
 /* --- cursors -------------------------------------------------------------- */
 
 static void
+end_lap(struct changes *c, unsigned int peer)
+{
+	if (!(c->laps & bit_of(peer)))
+		return;
+	c->laps &= ~bit_of(peer);
+	node_unlink(c, mark_of(c, peer));
+}
+
+static void
 forget(struct changes *c, uint64_t peers)
 {
 	for (uint64_t slot = 0; slot < c->slots; slot++)
@@ -220,6 +242,7 @@ changes_close(struct changes *c, unsigned int peer)
 {
 	if (!changes_is_open(c, peer))
 		return;
+	end_lap(c, peer);
 	node_unlink(c, cursor_of(c, peer));
 	c->open &= ~bit_of(peer);
 	c->stale |= bit_of(peer);
@@ -246,6 +269,7 @@ changes_rewind(struct changes *c, unsigned int peer, uint64_t seq)
 	uint32_t at;
 
 	assert(changes_is_open(c, peer));
+	end_lap(c, peer);
 	node_unlink(c, cursor);
 	at = c->nodes[c->ends].previous;
 	while (at != c->ends && (is_cursor(c, at) || c->nodes[at].sequence > seq))
@@ -260,13 +284,52 @@ cursor_move(struct changes *c, uint32_t cursor, uint32_t behind)
 	node_link_after(c, cursor, behind);
 }
 
-int
-changes_next(struct changes *c, unsigned int peer, uint64_t *ret_slot)
+void
+changes_start_lap(struct changes *c, unsigned int peer)
+{
+	if (c->laps & bit_of(peer))
+		return;
+	c->lap[peer] = (struct lap){.at = 0, .passed = changes_passed(c, peer)};
+	node_link_after(c, mark_of(c, peer), c->nodes[c->ends].previous);
+	c->laps |= bit_of(peer);
+}
+
+bool
+changes_is_in_lap(const struct changes *c, unsigned int peer)
+{
+	return c->laps & bit_of(peer);
+}
+
+/* CHANGES_E_END: the lap is over, and all that changed before it has been passed. */
+static int
+next_in_lap(struct changes *c, unsigned int peer, uint64_t *ret_slot)
+{
+	struct lap *lap = &c->lap[peer];
+
+	for (int step = 0; lap->at < c->slots && step < CHANGES_STEPS; step++) {
+		struct node *node = &c->nodes[lap->at++];
+
+		if (node->sequence <= lap->passed || (node->told & bit_of(peer)))
+			continue;
+		/* The lap's mark is before whatever changes while it is on: that must not be given twice. */
+		node->told |= bit_of(peer);
+		*ret_slot = lap->at - 1;
+		return 0;
+	}
+	if (lap->at < c->slots)
+		return CHANGES_E_MORE;
+	cursor_move(c, cursor_of(c, peer), mark_of(c, peer));
+	end_lap(c, peer);
+	return CHANGES_E_END;
+}
+
+/* In the order of changes. */
+static int
+next_in_list(struct changes *c, unsigned int peer, uint64_t *ret_slot)
 {
 	const uint32_t cursor = cursor_of(c, peer);
 	uint32_t at = cursor, next;
 
-	assert(changes_is_open(c, peer));
 	for (int step = 0; step < CHANGES_STEPS; step++) {
 		next = next_slot(c, at);
 		if (next == c->ends) {
@@ -285,6 +348,20 @@ changes_next(struct changes *c, unsigned int peer, uint64_t *ret_slot)
 	}
 	cursor_move(c, cursor, at);
 	return CHANGES_E_MORE;
+}
+
+int
+changes_next(struct changes *c, unsigned int peer, uint64_t *ret_slot)
+{
+	int r;
+
+	assert(changes_is_open(c, peer));
+	if (c->laps & bit_of(peer)) {
+		r = next_in_lap(c, peer, ret_slot);
+		if (r != CHANGES_E_END)
+			return r;
+	}
+	return next_in_list(c, peer, ret_slot);
 }
 
 uint64_t

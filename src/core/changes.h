@@ -7,6 +7,11 @@
  * A change moves the slot to the tail and stamps it with the next sequence
  * number. A slow peer's cursor lags, and costs nothing: a slot that changed
  * five times meanwhile is still one entry. Knows slots as numbers only.
+ *
+ * A slot that changes more often than a lagging cursor gets through the list
+ * would never be reached. So a peer that is behind is served in laps: once
+ * through all slots in their own order, each that it has not got once, then on
+ * from where the lap began.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +25,7 @@ enum {
 
 enum {			   /* > 0: the direct caller handles these */
        CHANGES_E_END = 1,  /* the cursor stands behind the last change */
-       CHANGES_E_MORE = 2, /* only slots that the peer told us so far; ask again */
+       CHANGES_E_MORE = 2, /* only slots that the peer has so far; ask again */
 };
 
 struct changes; /* opaque */
@@ -34,7 +39,8 @@ CLEANUP_POINTER(struct changes, changes_free);
    version; those without a cursor are left out. */
 void changes_touch(struct changes *c, uint64_t slot, uint64_t told);
 
-/* This peer has told the version at hand, too, or a newer one. No harm if the slot is not in the list. */
+/* This peer has told the version at hand, too, or a newer one; or it was told it within a lap. No harm if the slot is
+   not in the list. */
 void changes_learn(struct changes *c, uint64_t slot, unsigned int peer);
 bool changes_was_told(const struct changes *c, uint64_t slot, unsigned int peer);
 
@@ -68,6 +74,10 @@ void changes_forget(struct changes *c, unsigned int peer);
 
 /* Everything after sequence number `seq` is to be passed (0: everything). Costs as much as has changed since. */
 void changes_rewind(struct changes *c, unsigned int peer, uint64_t seq);
+
+/* From now on a lap, unless one is on. */
+void changes_start_lap(struct changes *c, unsigned int peer);
+bool changes_is_in_lap(const struct changes *c, unsigned int peer);
 
 /* Moves on to the next slot that the peer did not tell us. CHANGES_E_END, CHANGES_E_MORE. */
 int changes_next(struct changes *c, unsigned int peer, uint64_t *ret_slot);

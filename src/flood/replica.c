@@ -21,16 +21,24 @@ _Static_assert((int)CONFIRM_PEERS == (int)CHANGES_PEERS, "the same numbers");
 
 enum {
 	REPLICA_MAGIC = 0x7265706c,
-	NEXT_TRIES = 256, /* fixes that expired, in one call */
+	NEXT_TRIES = 256,  /* fixes that expired, in one call */
+	LAP_LOOKS = 32,	   /* calls of replica_next() from one look at how far a peer is behind to the next */
+	LAP_CHANGES = 256, /* so many a peer is behind at least before it is served in laps */
 	FILL_SLOTS = 65536,
 	WORD_BITS = 64,
 };
 
+/* As long it has not been at the list's end then. */
+#define LAP_LAG_NS CLOCK_SECOND_NS
+
 struct replica {
 	unsigned int magic;
 	bool is_filling;
-	unsigned int next_peer; /* numbers take turns: see changes_open() */
-	struct table *table;	/* borrowed */
+	uint64_t behind;		  /* peers whose cursors have not been at the end ... */
+	int64_t behind_ns[CHANGES_PEERS]; /* ... since then, that we know of */
+	unsigned int nexts;		  /* calls of replica_next() */
+	unsigned int next_peer;		  /* numbers take turns: see changes_open() */
+	struct table *table;		  /* borrowed */
 	struct changes *changes;
 	struct digest *digest;
 	struct digest_part *parts; /* of slots that are in the list, others zero; owned */
@@ -73,7 +81,7 @@ note_superseded(struct replica *r, uint64_t slot)
 		unsigned int peer = (unsigned int)__builtin_ctzll(left);
 		uint64_t passed = changes_passed(r->changes, peer);
 
-		if (passed < from)
+		if (passed < from && !changes_was_told(r->changes, slot, peer))
 			confirm_supersede(&r->confirm, peer, passed, from, changes_sequence(r->changes) + 1);
 	}
 }
@@ -320,6 +328,7 @@ replica_open_peer(struct replica *r, unsigned int *ret_peer)
 		if (changes_is_open(r->changes, peer))
 			continue;
 		changes_open(r->changes, peer);
+		r->behind &= ~(UINT64_C(1) << peer);
 		confirm_open(&r->confirm, peer, changes_sequence(r->changes));
 		r->next_peer = peer + 1;
 		*ret_peer = peer;
@@ -335,14 +344,32 @@ replica_close_peer(struct replica *r, unsigned int peer)
 	confirm_close(&r->confirm, peer);
 }
 
+/* A client that is heard of all the time is at the list's end all the time: who never gets there never hears of it. */
+static bool
+is_lap_due(const struct replica *r, unsigned int peer, int64_t now_ns)
+{
+	return !changes_is_in_lap(r->changes, peer) && now_ns - r->behind_ns[peer] > LAP_LAG_NS &&
+	       replica_lag_changes(r, peer) >= LAP_CHANGES;
+}
+
 int
 replica_next(struct replica *r, unsigned int peer, int64_t now_ns, struct herd_fix *ret)
 {
+	const uint64_t bit = UINT64_C(1) << peer;
 	uint64_t slot;
 	int result;
 
+	if (!(r->behind & bit)) {
+		r->behind |= bit;
+		r->behind_ns[peer] = now_ns;
+	}
+	if (++r->nexts % LAP_LOOKS == 0 && is_lap_due(r, peer, now_ns))
+		changes_start_lap(r->changes, peer);
 	for (int tries = 0; tries < NEXT_TRIES; tries++) {
-		if (changes_next(r->changes, peer, &slot) != 0)
+		result = changes_next(r->changes, peer, &slot);
+		if (changes_at_end(r->changes, peer))
+			r->behind &= ~bit;
+		if (result != 0)
 			break;
 		result = table_fix_at(r->table, slot, now_ns, ret);
 		/* Gone or too old; or writers keep overtaking us, and then it comes again by the next drain. */

@@ -16,6 +16,11 @@ struct model {
 	bool told[MODEL_SLOTS][CHANGES_PEERS];
 	bool open[CHANGES_PEERS];
 	uint64_t passed[CHANGES_PEERS];
+	struct model_lap {
+		bool on;
+		size_t at;
+		uint64_t passed, begin;
+	} lap[CHANGES_PEERS];
 };
 
 static void
@@ -47,9 +52,28 @@ model_after(const struct model *m, uint64_t after)
 	return best;
 }
 
+static uint64_t
+model_passed(const struct model *m, unsigned int peer)
+{
+	size_t next = model_after(m, m->passed[peer]);
+
+	return next == MODEL_SLOTS ? m->sequence : m->of[next] - 1;
+}
+
 static size_t
 model_next(struct model *m, unsigned int peer)
 {
+	struct model_lap *lap = &m->lap[peer];
+
+	for (; lap->on && lap->at < MODEL_SLOTS; lap->at++) {
+		if (m->of[lap->at] <= lap->passed || m->told[lap->at][peer])
+			continue;
+		m->told[lap->at][peer] = true;
+		return lap->at++;
+	}
+	if (lap->on)
+		m->passed[peer] = lap->begin;
+	lap->on = false;
 	for (;;) {
 		size_t slot = model_after(m, m->passed[peer]);
 
@@ -77,14 +101,12 @@ check_same(const struct changes *c, const struct model *m)
 	assert_int_equal(changes_count(c), count);
 	assert_int_equal(changes_sequence(c), m->sequence);
 	for (unsigned int peer = 0; peer < CHANGES_PEERS; peer++) {
-		size_t next = model_after(m, m->passed[peer]);
-
 		assert_int_equal(changes_is_open(c, peer), m->open[peer]);
+		assert_int_equal(changes_is_in_lap(c, peer), m->open[peer] && m->lap[peer].on);
 		if (!m->open[peer])
 			continue;
-		assert_int_equal(changes_at_end(c, peer), next == MODEL_SLOTS);
-		assert_int_equal(changes_passed(c, peer),
-				 next == MODEL_SLOTS ? m->sequence : m->of[next] - 1);
+		assert_int_equal(changes_at_end(c, peer), model_after(m, m->passed[peer]) == MODEL_SLOTS);
+		assert_int_equal(changes_passed(c, peer), model_passed(m, peer));
 	}
 }
 
@@ -135,9 +157,15 @@ step_cursor(struct changes *c, struct model *m, uint64_t *random, unsigned int p
 	switch (random_below(random, 40)) {
 	case 0:
 		changes_close(c, peer);
-		m->open[peer] = false;
+		m->open[peer] = m->lap[peer].on = false;
+		break;
+	case 3:
+		changes_start_lap(c, peer);
+		if (!m->lap[peer].on)
+			m->lap[peer] = (struct model_lap){true, 0, model_passed(m, peer), m->sequence};
 		break;
 	case 1:
+		m->lap[peer].on = false;
 		changes_rewind(c, peer, seq);
 		m->passed[peer] = seq < m->sequence ? seq : m->sequence;
 		break;
@@ -229,6 +257,38 @@ test_told(void **state)
 	changes_free(c);
 }
 
+/* A slot that changes between any two that the peer is told is told once per lap; in the list it would never be. */
+static void
+test_laps(void **state)
+{
+	enum { SLOTS = 100, HOT = 50, LAPS = 10 };
+	struct changes *c = NULL;
+	unsigned int told[SLOTS] = {0};
+	uint64_t slot;
+
+	(void)state;
+	assert_int_equal(changes_new(&c, SLOTS), 0);
+	changes_open(c, 2);
+	for (int i = 0; i < LAPS * SLOTS; i++) {
+		/* All change, and twice as often as the peer can be told. */
+		changes_touch(c, (uint64_t)(2 * i) % SLOTS, 0);
+		changes_touch(c, (uint64_t)(2 * i + 1) % SLOTS, 0);
+		changes_touch(c, HOT, 0);
+		changes_start_lap(c, 2);
+		assert_int_equal(changes_next(c, 2, &slot), 0);
+		told[slot]++;
+	}
+	for (uint64_t i = 0; i < SLOTS; i++)
+		assert_in_range(told[i], LAPS - 2, LAPS + 2);
+	/* And then it comes to an end. */
+	while (changes_next(c, 2, &slot) == 0)
+		;
+	assert_true(changes_at_end(c, 2));
+	assert_false(changes_is_in_lap(c, 2));
+	assert_int_equal(changes_passed(c, 2), changes_sequence(c));
+	changes_free(c);
+}
+
 /* A peer does not inherit what the one before it under this number had told. */
 static void
 test_reuse(void **state)
@@ -274,8 +334,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random), cmocka_unit_test(test_conflation), cmocka_unit_test(test_told),
-		cmocka_unit_test(test_reuse),  cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_random), cmocka_unit_test(test_conflation),
+		cmocka_unit_test(test_told),   cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_laps),   cmocka_unit_test(test_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -653,6 +653,49 @@ test_lag(void **state)
 	expect_no_next(h, slow);
 }
 
+/* A link that takes a third of what changes: every client is told about as often, also the one that is heard of all
+   the time. */
+static void
+test_overload(void **state)
+{
+	enum { SOME = 1000, HOT = 17, MS = 30000 };
+	static int64_t told_ns[16 * SOME + 2], longest_ns;
+	uint64_t random = random_seed(32), version = 0;
+	struct help_host h;
+	unsigned int teller, slow;
+	struct herd_fix fix;
+
+	(void)state;
+	assert_int_equal(help_host_init(&h, 4000, TTL_NS), 0);
+	teller = open_peer(&h);
+	slow = open_peer(&h);
+	for (int64_t ms = 0; ms < MS; ms++) {
+		int64_t now_ns = HELP_NOW_NS + ms * CLOCK_MSEC_NS;
+
+		for (int i = 0; i < 3; i++) {
+			uint32_t n = (uint32_t)random_below(&random, SOME);
+
+			help_client(&fix, 16 * (i < 2 ? n : HOT) + 1, ++version, 5);
+			if (i < 2 || ms % 10 == 0)
+				assert_int_equal(replica_merge(h.replica, teller, &fix, now_ns), 0);
+		}
+		for (int i = 0; i < 2 && ms % 3 == 0; i++) {
+			uint32_t n;
+
+			assert_int_equal(replica_next(h.replica, slow, now_ns, &fix), 0);
+			n = (uint32_t)strtoul(fix.id + 1, NULL, 10);
+			if (now_ns - told_ns[n] > longest_ns && told_ns[n])
+				longest_ns = now_ns - told_ns[n];
+			told_ns[n] = now_ns;
+		}
+	}
+	/* Not once forgotten: a lap is a second and a half. */
+	assert_true(HELP_NOW_NS + MS * CLOCK_MSEC_NS - told_ns[16 * HOT + 1] < 5 * CLOCK_SECOND_NS);
+	assert_true(longest_ns < 8 * CLOCK_SECOND_NS);
+	assert_true(replica_lag_ns(h.replica, slow, HELP_NOW_NS + MS * CLOCK_MSEC_NS) < 8 * CLOCK_SECOND_NS);
+	help_host_done(&h);
+}
+
 /* --- confirmation -------------------------------------------------------------------------- */
 
 static void
@@ -726,16 +769,27 @@ main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
 	const struct CMUnitTest tests[] = {
-		EACH(test_fill),    EACH(test_local),
-		EACH(test_merge),   EACH(test_both),
-		EACH(test_resume),  EACH(test_peers),
-		EACH(test_parked),  EACH(test_refused),
-		EACH(test_invalid), EACH(test_servers),
-		EACH(test_gone),    EACH(test_eviction),
-		EACH(test_sweep),   EACH(test_beyond),
-		EACH(test_since),   EACH(test_fresh),
-		EACH(test_next_of), EACH(test_lag),
-		EACH(test_confirm), cmocka_unit_test(test_passing_over),
+		EACH(test_fill),
+		EACH(test_local),
+		EACH(test_merge),
+		EACH(test_both),
+		EACH(test_resume),
+		EACH(test_peers),
+		EACH(test_parked),
+		EACH(test_refused),
+		EACH(test_invalid),
+		EACH(test_servers),
+		EACH(test_gone),
+		EACH(test_eviction),
+		EACH(test_sweep),
+		EACH(test_beyond),
+		EACH(test_since),
+		EACH(test_fresh),
+		EACH(test_next_of),
+		EACH(test_lag),
+		EACH(test_confirm),
+		cmocka_unit_test(test_passing_over),
+		cmocka_unit_test(test_overload),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
