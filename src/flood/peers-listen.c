@@ -53,13 +53,9 @@ is_acquainted(const struct peers *p, const struct address *address)
 	for (const struct acquaintance *a = p->acquaintances; a; a = a->next)
 		if (peers_same_machine(&a->address, address))
 			return true;
-	for (size_t i = 0; i < p->setup.hosts.count; i++) {
-		struct address a;
-
-		if (address_parse(text_of(p->setup.hosts.at[i].address), &a) == 0 &&
-		    peers_same_machine(&a, address))
+	for (size_t i = 0; i < p->setup.number_count; i++)
+		if (peers_same_machine(&p->setup.numbers[i], address))
 			return true;
-	}
 	return false;
 }
 

@@ -136,6 +136,19 @@ take_hosts(struct setup *s, const struct conf *conf, char why[SETUP_WHY_MAX])
 	return r;
 }
 
+/* Looked up for everybody who comes. */
+static int
+take_numbers(struct setup *s)
+{
+	s->numbers = calloc(s->hosts.count + 1, sizeof(*s->numbers));
+	if (!s->numbers)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->hosts.count; i++)
+		s->number_count += address_parse(text_of(s->hosts.at[i].address),
+						 &s->numbers[s->number_count]) == 0;
+	return 0;
+}
+
 /* --- what protects the links ------------------------------------------------------------ */
 
 static bool
@@ -237,6 +250,8 @@ setup_read(struct setup *ret, const struct conf *conf, char why[SETUP_WHY_MAX])
 	if (r == 0)
 		r = take_hosts(&s, conf, why);
 	if (r == 0)
+		r = take_numbers(&s);
+	if (r == 0)
 		r = take_tls(&s, conf, why);
 	if (r == 0)
 		r = take_key(&s, conf);
@@ -252,6 +267,7 @@ setup_done(struct setup *s)
 {
 	hosts_done(&s->hosts);
 	hosts_done(&s->known);
+	free(s->numbers);
 	tls_unref(s->tls);
 	memset(s, 0, sizeof(*s));
 }

@@ -12,13 +12,15 @@
 #include "flood/tls.h"
 
 struct setup {
-	bool is_on;	       /* there are to be links at all */
-	struct link_self self; /* all but incarnation */
-	struct hosts hosts;    /* for the graph */
-	bool drawn;	       /* by `peer` lines */
-	struct hosts known;    /* `hosts`: nobody else may be linked with; none: anybody */
-	struct tls *tls;       /* NULL: plain */
-	struct hash_key key;   /* of rings and digests */
+	bool is_on;		 /* there are to be links at all */
+	struct link_self self;	 /* all but incarnation */
+	struct hosts hosts;	 /* for the graph */
+	bool drawn;		 /* by `peer` lines */
+	struct address *numbers; /* owned: those of their addresses that are no names */
+	size_t number_count;
+	struct hosts known;  /* `hosts`: nobody else may be linked with; none: anybody */
+	struct tls *tls;     /* NULL: plain */
+	struct hash_key key; /* of rings and digests */
 };
 
 enum { SETUP_WHY_MAX = 512 };

@@ -16,7 +16,8 @@ read_setup(const char *text, struct setup *ret, char why[SETUP_WHY_MAX])
 	const struct conf_source source = {.file = "x", .bytes = &bytes};
 	CLEANUP(conf_done) struct conf conf = {0};
 
-	bytes.len = (size_t)snprintf(whole, sizeof(whole), "[flood]\ntls-dir = /nowhere\nname = me\n%s", text);
+	bytes.len = (size_t)snprintf(whole, sizeof(whole), "[flood]\ntls-dir = /nowhere\nname = me\n%s",
+				     text);
 	assert_int_equal(conf_load(&conf, &source), 0);
 	why[0] = '\0';
 	return setup_read(ret, &conf, why);
@@ -81,6 +82,7 @@ test_hosts(void **state)
 		read_setup("hosts = hill 127.0.0.1:1, smith 127.0.0.1:2\npeer = 127.0.0.1:3", &s, why), 0);
 	assert_true(s.is_on && s.drawn);
 	assert_int_equal(s.hosts.count, 1);
+	assert_int_equal(s.number_count, 1);
 	assert_int_equal(s.known.count, 2);
 	setup_done(&s);
 	assert_int_equal(read_setup("", &s, why), 0);
