@@ -39,6 +39,7 @@ enum {
 #define REST_MIN_NS	(2 * CLOCK_SECOND_NS)
 #define REST_MAX_NS	(60 * CLOCK_SECOND_NS)
 #define LATE_NS		(10 * CLOCK_SECOND_NS) /* a fix that old was not in flight */
+#define AHEAD_NS	(10 * CLOCK_SECOND_NS) /* of clocks; a question from later on is about nothing */
 #define START_EVERY_NS	(2 * CLOCK_SECOND_NS)
 
 static bool
@@ -255,6 +256,13 @@ is_lagging(struct link *l)
 	return replica_lag_ns(l->replica, l->peer, l->now_ns) > LAG_NS;
 }
 
+/* Nothing was received since then: the sums are equal, and prove nothing. */
+static bool
+is_about_nothing(const struct link *l, int64_t since_s)
+{
+	return since_s > (l->now_ns + AHEAD_NS) / CLOCK_SECOND_NS;
+}
+
 /* A later question than ours is the answer to ours: compare from there. Else it is a question. */
 static int
 take_root(struct link *l, int64_t since_s, uint64_t sum)
@@ -262,7 +270,7 @@ take_root(struct link *l, int64_t since_s, uint64_t sum)
 	struct link_sync *s = &l->sync;
 	const bool is_answer = s->state == SYNC_ASKED && since_s > s->since_s;
 
-	if (is_running(s) || !may_begin(l))
+	if (is_running(s) || is_about_nothing(l, since_s) || !may_begin(l))
 		return link_ignore(l);
 	if (s->is_level && is_lagging(l))
 		return 0; /* it asks again */
@@ -310,7 +318,8 @@ take_groups(struct link *l, int64_t since_s, const struct link_sums *sums)
 	const bool is_tie = s->state == SYNC_GAVE && s->named == 0 && !is_first(l);
 	uint64_t differ;
 
-	if ((is_running(s) && !is_tie) || (s->state == SYNC_IDLE && !may_begin(l)))
+	if ((is_running(s) && !is_tie) || is_about_nothing(l, since_s) ||
+	    (s->state == SYNC_IDLE && !may_begin(l)))
 		return link_ignore(l);
 	if (s->state == SYNC_IDLE)
 		begin(l, !s->is_level);

@@ -260,12 +260,46 @@ test_evicting_host_learns_the_newest(void **state)
 	free(w);
 }
 
+/* What is received after the end of time differs in nothing: no proof of anything. */
+static void
+test_nothing_compared_is_nothing_proven(void **state)
+{
+	static const char hello[] = "HERD 1 herd 77000000000000000000000000000000 00000000000000ff other "
+				    "ttl=604800,key=0000000000000007\nRESUME 0000000000000000 0\n";
+	static const char *const roots[] = {"ROOT 99999999999 0000000000000000\n",
+					    "ROOT 1900000000 0000000000000000\n"};
+	struct help_wire *w = calloc(1, sizeof(*w));
+
+	(void)state;
+	assert_non_null(w);
+	help_wire_init(w, TABLE, TTL_NS);
+	for (uint32_t n = 0; n < 50; n++)
+		help_hear(w, 0, n, VERSION(n));
+	help_drain_both(w);
+	for (size_t i = 0; i < ELEMENTS(roots); i++) {
+		struct link *l;
+		size_t taken;
+
+		help_dial(w);
+		l = w->end[0].link;
+		assert_int_equal(link_take(l, hello, strlen(hello), &taken, w->now_ns), 0);
+		(void)help_say(w, 0);
+		assert_true(link_take(l, roots[i], strlen(roots[i]), &taken, w->now_ns) <= 0);
+		(void)help_say(w, 0);
+		assert_true(link_state(l) == LINK_ENDED || link_is_comparing(l));
+		assert_int_equal(w->end[0].resyncs, 0);
+	}
+	help_wire_done(w);
+	free(w);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_confirmed_is_true),
 		cmocka_unit_test(test_evicting_host_learns_the_newest),
+		cmocka_unit_test(test_nothing_compared_is_nothing_proven),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
