@@ -56,7 +56,7 @@ def test_random_kills(make_hosts):
 	end = time.monotonic() + seconds - 1
 	while time.monotonic() < end:
 		killer.turn()
-		time.sleep(form(0.5, 1))
+		time.sleep(form(0.5, 0.3))
 	killer.start_again()
 	killed = killer.killed
 	result = load.finish()
@@ -68,7 +68,7 @@ def test_random_kills(make_hosts):
 	cpu = sum(host.helper.run_s() for host in quiet)
 	figure("random kills", hosts=count, rate=rate, killed=killed, equal_s=round(took, 2), acked=result["acked"], lost=result["lost"],
 		lines_in=lines, us_per_line=round(1e6 * cpu / max(1, lines), 3), answer_p99_us=result["answer_p99_us"], load_wait_s=result["load_wait_s"])
-	assert killed["helper"] >= form(5, 15) and result["acked"] > 0.5 * rate * seconds, (killed, result)
+	assert killed["helper"] >= form(5, 10) and result["acked"] > 0.5 * rate * seconds, (killed, result)
 	record = history.History(load.record, [h.name for h in hosts], members)
 	finals = {host.name: hosts.lines(host) for host in hosts}
 	assert record.check(finals) == []

@@ -71,8 +71,8 @@ def test_partition(make_hosts):
 
 
 def test_narrow_link(make_hosts):
-	"""A link three times overloaded: the helper keeps no queue, so it does not grow, and the far end is behind
-	by no more than one fix of each client takes."""
+	"""A link three times overloaded: the helper keeps no queue, so it does not grow, and the far end is behind by no
+	more than one fix of each client takes; also of a client that is told far more often than that."""
 	clients, kbit = 1000, 512
 	hosts = make_hosts(2).computed().start()
 	hosts.wait_linked()
@@ -81,6 +81,7 @@ def test_narrow_link(make_hosts):
 	hosts.wait_linked(limit=60)
 	rate = 3 * kbit * 1000 // 8 // LINE
 	seconds = form(12, 60)
+	hot = hosts.load(to=[near], rate=100, seconds=seconds, clients=1, prefix="hot-", linger=60)
 	load = hosts.load(to=[near], rate=rate, seconds=seconds, clients=clients, sample=20, linger=60)
 	bound_s = clients * LINE * 8 / (kbit * 1000) + 5
 	rss, lags = [], []
@@ -91,16 +92,18 @@ def test_narrow_link(make_hosts):
 		peer = near.peers()[far.name]
 		assert peer["state"] == "up", peer
 		lags.append(peer.get("lag_seconds", 0))
-	result = load.finish()
-	took = hosts.wait_equal(count=clients, limit=2 * bound_s)
+	result, hot = load.finish(), hot.finish()
+	took = hosts.wait_equal(count=clients + 1, limit=2 * bound_s)
 	third = rss[len(rss) // 3]
 	sent = near.peers()[far.name]["fixes_out"]
 	figure("512 kbit/s, three times overloaded", rss_kb=[rss[0], third, rss[-1]], lag_max_s=round(max(lags), 2), bound_s=round(bound_s, 2),
-		equal_s=round(took, 2), fixes_sent=sent, fixes_told=result["acked"], **herd_hosts.spread(result))
-	assert result["acked"] > 0.9 * rate * seconds, result
+		equal_s=round(took, 2),
+		hot_max_s=round(hot["spread_max_us"] / US, 2), fixes_sent=sent, fixes_told=result["acked"], **herd_hosts.spread(result))
+	assert result["acked"] > 0.9 * rate * seconds and result["missing"] == 0, result
 	assert sent < 0.7 * result["acked"], "it was not overloaded"
 	assert max(rss) - third < 256, rss
-	assert max(lags) < bound_s and result["spread_max_us"] < bound_s * US, (lags, result)
+	assert max(lags) < room(bound_s) and result["spread_max_us"] < room(bound_s) * US, (lags, result)
+	assert hot["missing"] == 0 and hot["spread_max_us"] < room(bound_s) * US, hot
 
 
 def test_half_open(make_hosts):

@@ -1,8 +1,9 @@
 /*
  * Reads whole fix tables, to see whether they hold the same: for each name one
  * line "NAME FIXES DIGEST", where the digest is a sum over the AT lines of all
- * fixes, whatever slots they are in; or, with --lines, the AT lines themselves,
- * sorted. A table that is not there has the line "NAME - -".
+ * fixes, whatever slots they are in; with --count, just "NAME SLOTS", how many
+ * are in use, which costs next to nothing; or, with --lines, the AT lines
+ * themselves, sorted. A table that is not there has the line "NAME - -".
  *
  * It only reads, so that it may look at a herd at work; what it then prints is
  * no instant's state, which does not matter once nothing changes any more.
@@ -85,7 +86,18 @@ read_table(struct table *t, struct lines *lines, uint64_t *ret_count, uint64_t *
 }
 
 static int
-show(const char *name, int64_t ttl_ns, bool wants_lines)
+show_count(struct table *t, const char *name)
+{
+	struct table_info info;
+	int r = table_info(t, &info);
+
+	if (r == 0)
+		printf("%s %" PRIu64 "\n", name, info.used + info.long_used);
+	return r;
+}
+
+static int
+show(const char *name, int64_t ttl_ns, char how)
 {
 	CLEANUP(table_freep) struct table *t = NULL;
 	CLEANUP(lines_done) struct lines lines = {0};
@@ -97,11 +109,13 @@ show(const char *name, int64_t ttl_ns, bool wants_lines)
 		printf("%s - -\n", name);
 		return 0;
 	}
+	if (r == 0 && how == 'c')
+		return show_count(t, name);
 	if (r == 0)
-		r = read_table(t, wants_lines ? &lines : NULL, &count, &sum);
+		r = read_table(t, how == 'l' ? &lines : NULL, &count, &sum);
 	if (r != 0)
 		return r;
-	if (!wants_lines)
+	if (how != 'l')
 		printf("%s %" PRIu64 " %016" PRIx64 "\n", name, count, sum);
 	if (lines.count > 0)
 		qsort(lines.at, lines.count, sizeof(*lines.at), lines_compare);
@@ -115,25 +129,26 @@ main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"lines", 0, NULL, 'l'},
+		{"count", 0, NULL, 'c'},
 		{"ttl", 1, NULL, 't'},
 		{0},
 	};
-	bool wants_lines = false;
+	char how = 'd';
 	int64_t ttl_ns = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'l') {
-			wants_lines = true;
+		if (c == 'l' || c == 'c') {
+			how = (char)c;
 		} else if (c == 't') {
 			ttl_ns = strtoll(optarg, NULL, 10) * CLOCK_SECOND_NS;
 		} else {
-			fputs("Usage: table-read [--lines] [--ttl SECONDS] NAME...\n", stderr);
+			fputs("Usage: table-read [--lines | --count] [--ttl SECONDS] NAME...\n", stderr);
 			return 64;
 		}
 	}
 	for (int i = optind; i < argc; i++) {
-		int r = show(argv[i], ttl_ns, wants_lines);
+		int r = show(argv[i], ttl_ns, how);
 
 		if (r != 0) {
 			fprintf(stderr, "table-read: %s: %s\n", argv[i],
