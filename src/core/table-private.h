@@ -148,7 +148,7 @@ struct put {
 	struct value value;
 	int64_t now_ns;
 	bool is_from_peer; /* not to be flooded by what the marks say; refused when it may have been evicted */
-	/* results, for 0 and TABLE_E_OLDER */
+	/* results for a peer's, with 0 and TABLE_E_OLDER */
 	uint64_t slot;
 	bool is_same; /* with TABLE_E_OLDER: the very fix is there */
 };

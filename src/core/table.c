@@ -397,10 +397,13 @@ put_publish(struct put *put, const struct slot *slot, uint64_t ctl, struct text 
 {
 	const struct segment *s = &put->t->segment;
 
-	put->slot = slot_number(s, slot);
-	if (!put->is_from_peer)
+	if (put->is_from_peer) {
+		put->slot = slot_number(s, slot);
+	} else {
 		bucket_mark(s, slot_bucket(s, slot));
-	slot_write(slot, ctl, id, &put->value, put->is_from_peer ? tag : tag | CTL_DIRTY);
+		tag |= CTL_DIRTY;
+	}
+	slot_write(slot, ctl, id, &put->value, tag);
 }
 
 static int
@@ -411,7 +414,8 @@ put_over(struct put *put, const struct found *found)
 	int r;
 
 	if (!put_is_newer(put, &found->copy.value)) {
-		put->slot = slot_number(&put->t->segment, slot);
+		if (put->is_from_peer)
+			put->slot = slot_number(&put->t->segment, slot);
 		return TABLE_E_OLDER;
 	}
 	r = bucket_lock(put->t, slot->lock);

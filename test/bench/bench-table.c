@@ -1,8 +1,9 @@
 /*
  * The fix table alone: what storing and reading a fix of a random client costs
  * inside one process, alone and in batches of sixteen that prefetch each
- * other's lines, quiet and while another process writes; and what a client
- * takes of the shared memory. One object of JSON, times in nanoseconds.
+ * other's lines, quiet, while another process writes, and while another takes
+ * the changes, as the helper that floods does; and what a client takes of the
+ * shared memory. One object of JSON, times in nanoseconds.
  *
  * A member has id and texts in its cache when it comes to the table, so they
  * are made in groups outside the measured time, and every fix is newer than
@@ -18,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -34,11 +36,14 @@ enum {
 	BENCH_TIME_LEN = 20,
 };
 
-/* Shared with the writing child. */
+enum { ALONG_END = -1, ALONG_PAUSE, ALONG_WRITE, ALONG_TAKE };
+
+/* Shared with the child. */
 struct bench_share {
-	_Atomic int writing; /* 0: not yet or pause, 1: write, -1: end */
+	_Atomic int along; /* what it shall do */
 	_Atomic int ready;
-	_Atomic uint64_t writes;
+	_Atomic uint64_t writes, taken;
+	_Atomic int64_t taking_ns; /* of processor, for those */
 };
 
 struct bench {
@@ -207,14 +212,42 @@ bench_median(struct bench *b, bench_operation *operation)
 
 /* --- the other process -------------------------------------------------- */
 
+static void
+bench_on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
+{
+	struct bench_share *share = arg;
+
+	(void)slot;
+	(void)fix;
+	share->taken++;
+}
+
+/* A round of changes every millisecond, as the helper that is awake has it. */
+static int
+bench_take(struct bench *b, struct bench_share *share)
+{
+	uint64_t cursor = 0, round;
+	struct timespec before, after;
+	int r;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+	do
+		r = table_take_changes(b->table, &cursor, BENCH_GROUP, bench_on_changed, share, &round);
+	while (r == 0);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+	share->taking_ns += (after.tv_sec - before.tv_sec) * CLOCK_SECOND_NS + after.tv_nsec - before.tv_nsec;
+	usleep(1000);
+	return r == TABLE_E_END ? 0 : r;
+}
+
 /* Has its own handle, as a second member would; starts and stops as it is told. */
 static int
-bench_write_along(struct bench *b, struct bench_share *share, int core)
+bench_go_along(struct bench *b, struct bench_share *share, int core)
 {
 	int r = usage_pin(core);
 
 	alarm(BENCH_LIFE_S);
-	while (r == 0 && share->writing == 0)
+	while (r == 0 && share->along == ALONG_PAUSE)
 		usleep(1000);
 	if (r == 0)
 		r = table_open(&b->table, &b->options);
@@ -223,9 +256,13 @@ bench_write_along(struct bench *b, struct bench_share *share, int core)
 	b->random = 88172645463325252;
 	b->time_ns = clock_now_ns();
 	share->ready = r == 0 ? 1 : -1;
-	while (r == 0 && share->writing >= 0) {
-		if (share->writing == 0) {
+	while (r == 0 && share->along != ALONG_END) {
+		if (share->along == ALONG_PAUSE) {
 			usleep(1000);
+			continue;
+		}
+		if (share->along == ALONG_TAKE) {
+			r = bench_take(b, share);
 			continue;
 		}
 		bench_make_group(b);
@@ -244,7 +281,7 @@ bench_beside_writer(struct bench *b, struct bench_share *share, double *ret_upse
 	uint64_t wrong = b->wrong, writes;
 	int64_t start_ns;
 
-	share->writing = 1;
+	share->along = ALONG_WRITE;
 	for (int tries = 0; share->ready == 0 && tries < 10000; tries++)
 		usleep(1000);
 	if (share->ready != 1)
@@ -255,8 +292,23 @@ bench_beside_writer(struct bench *b, struct bench_share *share, double *ret_upse
 	b->wrong = wrong;
 	*ret_read_ns = bench_mean(b, bench_read);
 	*ret_other_ns = (double)(clock_monotonic_ns() - start_ns) / (double)(share->writes - writes + 1);
-	share->writing = 0;
+	share->along = ALONG_PAUSE;
 	return 0;
+}
+
+/* With the same child, which is ready by now. */
+static void
+bench_beside_taker(struct bench *b, struct bench_share *share, double *ret_upsert_ns, double *ret_batch_ns,
+		   double *ret_take_ns)
+{
+	share->along = ALONG_TAKE;
+	usleep(100000); /* what is marked since long */
+	share->taken = 0;
+	share->taking_ns = 0;
+	*ret_upsert_ns = bench_mean(b, bench_upsert);
+	*ret_batch_ns = bench_mean(b, bench_upsert_batch);
+	share->along = ALONG_PAUSE;
+	*ret_take_ns = (double)share->taking_ns / (double)(share->taken + 1);
 }
 
 /* --- all ---------------------------------------------------------------- */
@@ -295,6 +347,7 @@ static int
 bench_run(struct bench *b, struct bench_share *share)
 {
 	double insert_ns, upsert_ns, read_ns, upsert_beside_ns = 0, read_beside_ns = 0, other_ns = 0;
+	double upsert_taken_ns, batch_taken_ns, take_ns;
 	struct table_info info;
 	int r = bench_open(b);
 
@@ -322,6 +375,9 @@ bench_run(struct bench *b, struct bench_share *share)
 	       "\"read_ratio\": %.3f, \"other_upsert_ns\": %.1f, ",
 	       upsert_beside_ns, upsert_beside_ns / upsert_ns, read_beside_ns, read_beside_ns / read_ns,
 	       other_ns);
+	bench_beside_taker(b, share, &upsert_taken_ns, &batch_taken_ns, &take_ns);
+	printf("\"upsert_taken_ns\": %.1f, \"upsert_batch_taken_ns\": %.1f, \"take_ns\": %.1f, ",
+	       upsert_taken_ns, batch_taken_ns, take_ns);
 	printf("\"segment_bytes\": %" PRIu64 ", \"bytes_per_client\": %.1f, \"evicted\": %" PRIu64
 	       ", \"wrong\": %" PRIu64 "}\n",
 	       info.bytes, (double)info.bytes / b->options.clients, info.evicted, b->wrong);
@@ -379,14 +435,14 @@ main(int argc, char **argv)
 	child = fork();
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		_exit(bench_write_along(&b, share, arguments.writer_pin));
+		_exit(bench_go_along(&b, share, arguments.writer_pin));
 	}
 	r = usage_pin(arguments.pin);
 	if (r == 0)
 		r = child < 0 ? -errno : bench_run(&b, share);
 	if (r != 0)
 		fprintf(stderr, "bench-table: %s\n", r < 0 ? strerror(-r) : "the table said no");
-	share->writing = -1;
+	share->along = ALONG_END;
 	if (child > 0 && r != 0)
 		kill(child, SIGKILL); /* our own, and not reaped yet */
 	if (child > 0)
