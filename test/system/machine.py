@@ -2,8 +2,9 @@
 
 Every machine has its own root (a layer over one of root.py's), its own network, its
 own control groups and its own /run and /dev/shm, so any number of them run side by
-side. It can be rebooted and have its power cut. Mounts are made in a namespace that
-ends with the machine; the machine ends with the test run, however that ends. Every
+side. Those that are to meet are plugged into a network of the test's with join(). A
+machine can be rebooted and have its power cut. Mounts are made in a namespace that
+ends with it; the machine ends with the test run, however that ends. Every
 wait has a condition and an end.
 """
 
@@ -24,8 +25,9 @@ import time
 import root
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
-sys.path.insert(1, os.path.join(TOP, "test", "integration"))
+sys.path[1:1] = [os.path.join(TOP, "test", "integration"), os.path.join(TOP, "test", "flood")]
 import harness	# noqa: E402  its clients
+import net	# noqa: E402  its namespaces
 
 BOOT_S = 90
 STOP_S = 60
@@ -154,6 +156,7 @@ class Machine:
 		self.upper = os.path.join(self.folder, "upper") if overlay else self.root
 		self.console = os.path.join(self.folder, "console")
 		self.nspawn = self.leader = self.groups = self.network = None
+		self.plug = None	# (a namespace, the bridge in it)
 		self.lock = threading.Lock()
 		for name in (self.folder, self.root):
 			os.mkdir(name)
@@ -162,6 +165,18 @@ class Machine:
 				os.mkdir(os.path.join(self.folder, name))
 		else:
 			root.command(["cp", "-a", "--reflink=auto", lower[0] + "/.", self.root], 600)
+
+	def join(self, network, name, address):
+		"""While it is off: the next boots have it in this network, as host `name` with this address and an identity of its own."""
+		self.plug = (network, "switch")
+		self.write("/etc/hostname", name + "\n")
+		self.write("/etc/machine-id", root.hash_of("machine", name) + root.hash_of("id", name) + "\n", 0o444)
+		self.write("/etc/systemd/network/10-host0.network", "[Match]\nName=host0\n[Network]\nAddress=%s\n"
+			"LinkLocalAddressing=no\nIPv6AcceptRA=no\n" % address)
+		wants = self.path("/etc/systemd/system/multi-user.target.wants")
+		os.makedirs(wants, exist_ok=True)
+		os.symlink("/lib/systemd/system/systemd-networkd.service", os.path.join(wants, "systemd-networkd.service"))
+		return self
 
 	# Power.
 
@@ -172,8 +187,9 @@ class Machine:
 		options = "lowerdir=%s,upperdir=%s/upper,workdir=%s/work" % (":".join(self.lower), self.folder, self.folder)
 		mount = "mount -t overlay overlay -o \"$1\" \"$2\" && " if self.overlay else ""
 		# Debian's own init; no registration, since this machine's process 1 may not be systemd.
-		script = mount + "exec systemd-nspawn --quiet --boot --register=no --keep-unit --private-network " \
+		script = mount + "exec systemd-nspawn --quiet --boot --register=no --keep-unit $4 " \
 			"--rlimit=NOFILE=524288 --link-journal=no --resolv-conf=off --timezone=off --console=read-only --machine=\"$3\" --directory=\"$2\""
+		network = "--network-bridge=" + self.plug[1] if self.plug else "--private-network"
 		self.groups = Groups(self.name)
 		parent = os.getpid()
 
@@ -185,9 +201,9 @@ class Machine:
 
 		try:
 			with open(self.console, "ab") as out:
-				self.nspawn = subprocess.Popen(
+				self.nspawn = subprocess.Popen((self.plug[0].enter if self.plug else []) +
 					["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "boot", options, self.root,
-						self.name], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+						self.name, network], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
 					start_new_session=True, preexec_fn=in_child, env=dict(os.environ, PATH=root.tool_path()))
 			self.leader = until(self.find_leader, "systemd starts in %s" % self.name, BOOT_S)
 			self.network = os.open("/proc/%d/ns/net" % self.leader, os.O_RDONLY | os.O_CLOEXEC)
@@ -402,6 +418,16 @@ def inner_pid(pid):
 		with open("/proc/%d/status" % pid, encoding="utf-8") as file:
 			return int(re.search(r"^NSpid:.*?(\d+)$", file.read(), re.MULTILINE).group(1))
 	return None
+
+
+def switch():
+	"""A network for machines to join(); to be closed after they are off."""
+	try:
+		made = net.Namespace()
+	except net.Impossible as error:
+		raise root.Impossible(str(error)) from error
+	made.ip("link add switch type bridge forward_delay 0", "link set switch up")
+	return made
 
 
 # --- what machines are made of --------------------------------------------
