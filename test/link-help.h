@@ -12,11 +12,14 @@
 
 enum { HELP_PIPE = 1 << 17, HELP_ROOM = 1 << 14 };
 
-static inline void
-help_must(bool ok)
+/* For what also has effects, and for fuzzers: assert() may be compiled out. */
+#define help_must(ok) ((ok) ? (void)0 : help_fail(__FILE__, __LINE__, #ok))
+
+_Noreturn static inline void
+help_fail(const char *file, int line, const char *what)
 {
-	if (!ok)
-		abort();
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+	abort();
 }
 
 /* A host. */
@@ -39,10 +42,10 @@ struct help_end {
 	uint64_t resync_lines;
 	bool forgets; /* its memory is not used */
 	bool holds;
-	int taken;	      /* what link_take() or link_tick() said last, if it was no 0 */
-	char pipe[HELP_PIPE]; /* what it said, not carried over yet */
-	size_t piped;
+	int taken;     /* what link_take() or link_tick() said last, if it was no 0 */
 	uint64_t said; /* bytes, in all */
+	size_t piped;
+	char pipe[HELP_PIPE]; /* what it said, not carried over yet */
 };
 
 struct help_wire {
@@ -118,14 +121,16 @@ help_node_done(struct help_node *node)
 static inline void
 help_wire_between(struct help_wire *w, struct help_node *a, struct help_node *b)
 {
-	memset(w, 0, sizeof(*w));
-	w->end[0].node = a;
-	w->end[1].node = b;
 	for (unsigned int i = 0; i < 2; i++) {
+		memset(&w->end[i], 0, offsetof(struct help_end, pipe)); /* pipes are large */
+		w->end[i].node = i ? b : a;
 		w->end[i].hooks = (struct link_hooks){&w->end[i], help_greeted, help_resynced, NULL};
 		w->cut[i] = UINT64_MAX;
+		w->carried[i] = 0;
 	}
+	w->chunk = 0;
 	w->now_ns = HELP_NOW_NS;
+	w->transcript = NULL;
 }
 
 static inline void

@@ -30,7 +30,7 @@ took_fix(struct link *l, const struct herd_fix *fix, int result)
 	l->figures.duplicates += result == REPLICA_E_OLDER;
 	if (result == REPLICA_E_PARKED && l->hooks.parked)
 		l->hooks.parked(l->hooks.arg, fix);
-	if (l->sync.state >= SYNC_GAVE || l->sync.is_awaiting_all)
+	if (l->sync.state >= SYNC_GAVE || l->sync.is_awaiting_all || result == REPLICA_E_PARKED)
 		link_sync_took_fix(l, fix, result);
 	return 0;
 }

@@ -36,6 +36,7 @@ struct link_sync {
 	int64_t root_age_ns;		       /* when the next ROOT is due */
 	int64_t rest_age_ns;		       /* until then the peer gets no other one */
 	int64_t begun_age_ns, progress_age_ns; /* of this one */
+	int64_t parked_age_ns;		       /* when a fix was parked, last */
 	struct link_limit limit;	       /* of what a peer may start */
 	int64_t since_s;
 	uint64_t begun_seq;	/* of the replica */

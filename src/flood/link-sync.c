@@ -40,6 +40,7 @@ enum {
 #define REST_MAX_NS	(60 * CLOCK_SECOND_NS)
 #define LATE_NS		(10 * CLOCK_SECOND_NS) /* a fix that old was not in flight */
 #define AHEAD_NS	(10 * CLOCK_SECOND_NS) /* of clocks; a question from later on is about nothing */
+#define PARKED_NS	(200 * CLOCK_SECOND_NS) /* how long a fix that was parked may take to be offered again */
 #define START_EVERY_NS	(2 * CLOCK_SECOND_NS)
 
 static bool
@@ -77,6 +78,7 @@ link_sync_start(struct link *l)
 	struct link_sync *s = &l->sync;
 
 	s->begun_age_ns = l->age_ns;
+	s->parked_age_ns = -PARKED_NS;
 	s->is_awaiting_all = !l->is_comparable && !s->is_level;
 	if (s->is_level)
 		plan_root(l);
@@ -234,7 +236,8 @@ link_is_comparing(const struct link *l)
 
 	if (l->state != LINK_UP)
 		return false;
-	return is_running(s) || s->is_wanted || s->is_awaiting_all || (!s->is_level && !s->is_held);
+	return is_running(s) || (s->is_wanted && l->is_comparable) || s->is_awaiting_all ||
+	       (!s->is_level && !s->is_held);
 }
 
 /* --- what the peer says --------------------------------------------------------- */
@@ -484,7 +487,11 @@ link_sync_took_fix(struct link *l, const struct herd_fix *fix, int result)
 
 	s->lines_in++;
 	s->progress_age_ns = l->age_ns;
-	if (result != 0 || s->is_strict || s->is_awaiting_all || fix->rx_ns > l->now_ns - LATE_NS)
+	if (result == REPLICA_E_PARKED)
+		s->parked_age_ns = l->age_ns;
+	/* One that was parked comes late by design. */
+	if (result != 0 || s->is_strict || s->is_awaiting_all || fix->rx_ns > l->now_ns - LATE_NS ||
+	    l->age_ns - s->parked_age_ns < PARKED_NS)
 		return;
 	digest_part_of(replica_digest(l->replica), fix, &part);
 	bucket = digest_part_bucket(&part);

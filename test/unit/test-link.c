@@ -559,6 +559,110 @@ test_one_remembers(void **state)
 	assert_int_equal(w->end[0].memory.incarnation, 0x1001);
 }
 
+static void
+on_wake(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+}
+
+/* What members of this end changed is confirmed, up to this round. */
+static bool
+is_confirmed(struct help_wire *w, unsigned int end, uint64_t round)
+{
+	replica_confirm(w->end[end].node->host.replica, on_wake, NULL);
+	return table_confirmed_round(w->end[end].node->host.member) >= round;
+}
+
+/* The other end holds each fix of this one, or a newer one. */
+static bool
+is_with_other(struct help_wire *w, unsigned int end)
+{
+	uint64_t cursor = 0;
+	struct herd_fix fix, other;
+
+	while (table_next(w->end[end].node->host.member, &cursor, w->now_ns, &fix, NULL) == 0)
+		if (help_find(w->end[!end].node->host.member, (struct text){fix.id, fix.id_len}, w->now_ns,
+			      &other) != 0 ||
+		    other.rx_ns < fix.rx_ns)
+			return false;
+	return true;
+}
+
+/* Carries a few bytes at a time, and looks after each step: what is confirmed is with the other end. */
+static void
+talk_and_watch(struct help_wire *w, const uint64_t round[2])
+{
+	for (unsigned int idle = 0; idle < 200; idle++) {
+		for (unsigned int i = 0; i < 2; i++) {
+			(void)help_say(w, i);
+			if (help_carry(w, i, w->chunk + idle * 100))
+				idle = 0;
+			assert_true(!is_confirmed(w, i, round[i]) || is_with_other(w, i));
+		}
+		w->now_ns += CLOCK_MSEC_NS;
+	}
+}
+
+/* Members wait for it: each fix of before the link, too, is confirmed, and none before its time. */
+static void
+check_confirmed(struct help_wire *w)
+{
+	uint64_t round[2];
+
+	for (unsigned int i = 0; i < 2; i++) {
+		replica_set_ack_after(w->end[i].node->host.replica, 1);
+		round[i] = table_next_round(w->end[i].node->host.member);
+	}
+	help_drain_both(w);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_false(is_confirmed(w, i, round[i]));
+	w->chunk = 50;
+	help_dial(w);
+	talk_and_watch(w, round);
+	assert_true(help_is_level(w));
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(is_confirmed(w, i, round[i]));
+		help_hear(w, i, 200 + i, VERSION(9));
+		round[i] = table_next_round(w->end[i].node->host.member);
+	}
+	help_drain_both(w);
+	talk_and_watch(w, round);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_true(is_confirmed(w, i, round[i]));
+}
+
+static void
+test_confirmed_after_an_exchange(void **state)
+{
+	struct help_wire *w = *state;
+
+	hear(w, 0, 0, 30, 1);
+	hear(w, 1, 20, 60, 2);
+	check_confirmed(w);
+}
+
+static void
+test_confirmed_when_equal(void **state)
+{
+	struct help_wire *w = *state;
+
+	hear(w, 0, 0, 30, 1);
+	hear(w, 1, 0, 30, 1);
+	check_confirmed(w);
+}
+
+static void
+test_confirmed_when_all_is_told(void **state)
+{
+	struct help_wire *w = *state;
+
+	w->end[0].node->self.ttl_s++;
+	hear(w, 0, 0, 30, 1);
+	hear(w, 1, 20, 60, 2);
+	check_confirmed(w);
+}
+
 /* What a SEQ says is the truth after every byte: cut anywhere, resumed, and all is there without a comparison
    of what was once compared. */
 static void
@@ -874,6 +978,8 @@ test_a_clock_that_jumps(void **state)
 
 	meet(w);
 	w->now_ns += 3600 * CLOCK_SECOND_NS;
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(link_tick(w->end[i].link, w->now_ns), 0);
 	help_pass(w, CLOCK_SECOND_NS);
 	w->now_ns -= 7200 * CLOCK_SECOND_NS;
 	help_pass(w, CLOCK_SECOND_NS);
@@ -1023,6 +1129,45 @@ test_changes_in_flight_are_no_difference(void **state)
 	assert_true(help_is_level(w));
 }
 
+/* The one who made a change knows of it, the other not yet: whoever of the two asks. */
+static void
+check_slow_changes(struct help_wire *w, unsigned int end)
+{
+	hear(w, 0, 0, 200, 1);
+	hear(w, 1, 0, 200, 1);
+	help_drain_both(w);
+	meet(w);
+	for (unsigned int i = 0; i < 20000; i++) {
+		w->now_ns += 50 * CLOCK_MSEC_NS;
+		if (i % 10 == 0)
+			help_hear(w, end, i / 10 % 200, VERSION((uint64_t)(w->now_ns - HELP_NOW_NS) / 1000));
+		assert_int_equal(help_drain(&w->end[end].node->host, w->now_ns), 0);
+		for (unsigned int k = 0; k < 2; k++) {
+			assert_int_equal(link_tick(w->end[k].link, w->now_ns), 0);
+			(void)help_say(w, k);
+			/* 0.9 s later; the lines of a comparison as well. */
+			if (i % 18 == 0)
+				while (help_carry(w, k, SIZE_MAX))
+					;
+		}
+	}
+	assert_true(w->now_ns > HELP_NOW_NS + 3 * TTL_NS);
+	assert_int_equal(w->end[0].divergences + w->end[1].divergences, 0);
+	assert_int_equal(figures(w, 0)->resync_lines + figures(w, 1)->resync_lines, 0);
+}
+
+static void
+test_slow_changes_of_the_first(void **state)
+{
+	check_slow_changes(*state, 0);
+}
+
+static void
+test_slow_changes_of_the_second(void **state)
+{
+	check_slow_changes(*state, 1);
+}
+
 static void
 test_expiry_is_no_difference(void **state)
 {
@@ -1064,9 +1209,9 @@ test_eviction_is_no_difference(void **state)
 	help_node_init(&small, 5, 64, TTL_NS);
 	help_wire_between(v, w->end[0].node, &small);
 	for (uint32_t n = 0; n < 250; n++)
-		help_hear(w, 0, n, VERSION(n * 1000000));
+		help_hear(w, 0, n, VERSION(n * 200000));
 	help_drain_both(v);
-	v->now_ns += 250 * CLOCK_SECOND_NS;
+	v->now_ns += 50 * CLOCK_SECOND_NS;
 	help_dial(v);
 	help_talk(v);
 	told = figures(v, 0)->fixes_out;
@@ -1098,6 +1243,7 @@ test_parked_fixes_are_offered_again(void **state)
 	help_pass(w, 200 * CLOCK_SECOND_NS);
 	assert_true(help_is_level(w));
 	assert_int_equal(replica_count(w->end[1].node->host.replica), 1);
+	assert_int_equal(w->end[0].divergences + w->end[1].divergences, 0);
 }
 
 /* Other fix-ttl, or another key: sums say nothing, so everything is told, both ways, and resumed later. */
@@ -1132,22 +1278,27 @@ test_who_cannot_compare(void **state)
 	assert_false(link_is_comparing(w->end[0].link));
 }
 
-/* Confirmation does not run ahead: what a peer may not have is not taken for acknowledged. */
+/* One that lost what it had told gets it back from whom it told. */
 static void
-test_settled_only_when_the_peer_has_it(void **state)
+test_a_host_that_forgot(void **state)
 {
 	struct help_wire *w = *state;
+	struct help_host *h = &w->end[1].node->host;
 
-	/* Told by the replica itself; here only that both ways of a comparison come to it. */
-	hear(w, 0, 0, 30, 1);
-	hear(w, 1, 20, 60, 2);
-	help_drain_both(w);
 	meet(w);
-	w->now_ns += LINK_ACK_NS;
+	hear(w, 0, 0, 20, 1);
+	hear(w, 1, 20, 40, 1);
 	help_talk(w);
-	for (unsigned int i = 0; i < 2; i++)
-		assert_int_equal(link_acknowledged(w->end[i].link),
-				 replica_sequence(w->end[i].node->host.replica));
+	assert_true(help_is_level(w));
+	help_pass(w, 20 * CLOCK_SECOND_NS);
+	/* As a damaged segment is replaced by an empty one. */
+	assert_int_equal(help_sweep(h->helper, w->now_ns + 2 * TTL_NS), 0);
+	assert_int_equal(help_compare(h, w->now_ns), 0);
+	assert_int_equal(replica_count(h->replica), 0);
+	help_pass(w, 100 * CLOCK_SECOND_NS);
+	assert_int_equal(replica_count(h->replica), 40);
+	assert_true(help_is_level(w));
+	assert_int_equal(w->end[1].divergences, 1);
 }
 
 /* --- a newcomer -------------------------------------------------------------------------- */
@@ -1334,6 +1485,36 @@ test_exchanges_are_followed_by_a_rest(void **state)
 	assert_true(link_figures(e->link)->resync_lines <= exchanges * 200);
 }
 
+/* Buckets that are named while the fixes of others are under way: none is passed by. */
+static void
+test_named_in_the_middle_of_a_walk(void **state)
+{
+	struct help_wire *w = *state;
+	struct help_end *e = &w->end[0];
+	const int64_t since_s = replica_since_s(e->node->host.replica, w->now_ns);
+	struct link_sums sums = {0};
+	char line[LINK_LONG_LINE_MAX];
+	size_t taken, len;
+
+	hear(w, 0, 0, 200, 1);
+	help_drain_both(w);
+	help_dial(w);
+	(void)say_to(w, 0, hello);
+	snprintf(line, sizeof(line), "ROOT %lld 0000000000000001\n", (long long)since_s);
+	assert_true(contains(say_to(w, 0, line), "GRP "));
+	for (sums.group = 0; sums.group < DIGEST_GROUPS; sums.group++) {
+		len = (size_t)(link_put_buckets(line, since_s, &sums) - line);
+		assert_int_equal(link_take(e->link, line, len, &taken, w->now_ns), 0);
+		if (sums.group % 20 == 19)
+			(void)link_fill(e->link, e->pipe, LINK_LONG_LINE_MAX, w->now_ns);
+	}
+	assert_true(link_figures(e->link)->fixes_out < 200);
+	while (link_wants_out(e->link, w->now_ns))
+		(void)link_fill(e->link, e->pipe, sizeof(e->pipe), w->now_ns);
+	assert_int_equal(link_figures(e->link)->fixes_out, 200);
+	assert_int_equal(link_figures(e->link)->resync_lines, 200);
+}
+
 /* An exchange that the peer never ends is given up, and does not keep the next from being had. */
 static void
 test_an_exchange_left_hanging(void **state)
@@ -1380,6 +1561,9 @@ main(void)
 		T(test_resume_is_exact),
 		T(test_a_restarted_host_is_compared_with),
 		T(test_one_remembers),
+		T(test_confirmed_after_an_exchange),
+		T(test_confirmed_when_equal),
+		T(test_confirmed_when_all_is_told),
 		T(test_cut_at_every_byte),
 		T(test_every_split),
 		T(test_changes_cross_the_link_once),
@@ -1396,15 +1580,18 @@ main(void)
 		T(test_a_root_each_minute),
 		T(test_a_later_difference_is_found_and_said),
 		T(test_changes_in_flight_are_no_difference),
+		T(test_slow_changes_of_the_first),
+		T(test_slow_changes_of_the_second),
 		T(test_expiry_is_no_difference),
 		T(test_eviction_is_no_difference),
 		T(test_parked_fixes_are_offered_again),
 		T(test_who_cannot_compare),
-		T(test_settled_only_when_the_peer_has_it),
+		T(test_a_host_that_forgot),
 		T(test_one_teacher),
 		T(test_three_in_a_ring),
 		T(test_comparisons_are_rationed),
 		T(test_exchanges_are_followed_by_a_rest),
+		T(test_named_in_the_middle_of_a_walk),
 		T(test_an_exchange_left_hanging),
 	};
 #undef T
