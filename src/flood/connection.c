@@ -25,6 +25,7 @@ enum {
 	CONNECTION_MAGIC = 0x434f4e4e, /* "CONN" */
 	TURN_BYTES = 64 << 10,	       /* received and sent per turn */
 	RECORD_BYTES = 16 << 10,       /* of TLS: with so much room nothing stays inside of it */
+	TURN_RECORDS = 64,	       /* received per turn: a peer may put as little as a byte into each */
 	DISCARD_MAX = 4 << 20,
 };
 
@@ -226,14 +227,12 @@ receive(struct connection *c)
 {
 	char *buffer = c->scratch->in;
 	size_t len = c->in.len, n = 1;
-	int r = 0;
+	int reads_max = c->tls ? TURN_RECORDS : 1, r = 0;
 
 	memcpy(buffer, c->in.at ? c->in.at : "", len);
-	while (r == 0 && n > 0 && len < TURN_BYTES) {
+	for (int reads = 0; r == 0 && n > 0 && len < TURN_BYTES && reads < reads_max; reads++) {
 		r = receive_some(c, buffer + len, sizeof(c->scratch->in) - len, &n);
 		len += r == 0 ? n : 0;
-		if (!c->tls)
-			break;
 	}
 	c->read_wants_write = r == TLS_E_WANT_WRITE;
 	if (len > c->in.len)

@@ -206,6 +206,15 @@ judge_self(struct peer *peer, const char *host, const uint8_t host_id[16], char 
 }
 
 static int
+judge_list(const struct peers *p, const char *host, char why[LINK_WHY_MAX])
+{
+	if (p->setup.known.count == 0 || hosts_find(&p->setup.known, host) ||
+	    hosts_find(&p->setup.hosts, host))
+		return 0;
+	return refuse(why, "'%s' is not in the list of hosts here", host);
+}
+
+static int
 judge_name(struct peer *peer, const char *host, char why[LINK_WHY_MAX])
 {
 	struct peers *p = peer->peers;
@@ -219,10 +228,7 @@ judge_name(struct peer *peer, const char *host, char why[LINK_WHY_MAX])
 	if (!tls_session_is_for(tls, host))
 		return refuse(why, "the certificate is for '%.64s', not for '%s'", tls_session_name(tls),
 			      host);
-	if (p->setup.known.count > 0 && !hosts_find(&p->setup.known, host) &&
-	    !hosts_find(&p->setup.hosts, host))
-		return refuse(why, "'%s' is not in the list of hosts here", host);
-	return 0;
+	return judge_list(p, host, why);
 }
 
 static bool
@@ -273,19 +279,30 @@ peer_judge(struct peer *peer, const char *host, const uint8_t host_id[16], char 
 	return r;
 }
 
+/* False: why it may not stay. */
+static bool
+may_stay(const struct peers *p, const struct peer *peer, struct tls_session *tls, char why[LINK_WHY_MAX])
+{
+	char reason[TLS_WHY_MAX];
+
+	if (tls_judge(p->setup.tls, tls, reason))
+		return tls_is_psk(p->setup.tls) || judge_list(p, peer->name, why) == 0;
+	snprintf(why, LINK_WHY_MAX, "%.*s", LINK_WHY_MAX - 1, reason);
+	return false;
+}
+
 void
 peers_judge_again(struct peers *p)
 {
-	char why[TLS_WHY_MAX], reason[LINK_WHY_MAX];
+	char why[LINK_WHY_MAX];
 
 	for (struct peer *peer = p->first; peer; peer = peer->next) {
 		struct tls_session *tls = peer->connection ? connection_tls(peer->connection) : NULL;
 
 		if (!peer->is_greeted || peer->is_lost || !tls || !p->setup.tls ||
-		    tls_judge(p->setup.tls, tls, why))
+		    may_stay(p, peer, tls, why))
 			continue;
-		snprintf(reason, sizeof(reason), "%.*s", LINK_WHY_MAX - 1, why);
-		connection_end(peer->connection, reason);
+		connection_end(peer->connection, why);
 		p->figures.refused++;
 	}
 }
