@@ -121,6 +121,7 @@ def test_who_only_asks_wakes_nobody(herd, taker):
 	with alpha.client() as client:
 		known = fresh()
 		client.iamat(known)
+		until(lambda: taker.tell(b"count").changes, "it is taken")	# the reply comes before the wake-up
 		wakes = taker.until_asleep().wakes
 		for _ in range(100):
 			assert client.held(known)
