@@ -149,7 +149,7 @@ peer_on_greeted(void *arg, const char *host, const uint8_t host_id[16], char why
 		link_set_memory(connection_link(peer->connection), &peer->acquaintance->memory);
 	}
 	peer->is_greeted = true;
-	peers_teach_greeted(peer);
+	teach_greeted(&peer->peers->teach, connection_link(peer->connection));
 	return 0;
 }
 
@@ -189,7 +189,7 @@ peer_on_up(void *arg, struct connection *c)
 	peer->up_ns = clock_now_ns();
 	peer->peers->figures.up++;
 	say_up(peer);
-	peers_teach_up(peer);
+	teach_up(&peer->peers->teach, connection_link(peer->connection), clock_monotonic_ns());
 }
 
 static const struct connection_hooks connection_hooks = {peer_on_open, peer_on_up};
@@ -377,7 +377,8 @@ lose(struct peer *peer)
 	struct peer *other;
 
 	peer->is_lost = true;
-	peers_teach_lost(peer);
+	if (peer->is_greeted)
+		teach_lost(&p->teach, connection_link(peer->connection), clock_monotonic_ns());
 	other = peers_find(p, peer->host);
 	p->figures.down += peer->is_up;
 	if (peer->is_duplicate || (other && peer->is_up))

@@ -7,6 +7,7 @@
 #include "flood/drain.h"
 #include "flood/peers.h"
 #include "flood/setup.h"
+#include "flood/teach.h"
 #include "net/listen.h"
 
 enum {
@@ -92,10 +93,7 @@ struct peers {
 	struct allowance strangers, acquainted; /* handshakes of those who dial us */
 
 	/* A table that was empty when it started asks one peer for everything before the others. */
-	bool is_newcomer;
-	struct peer *teacher;
-	uint64_t taught; /* fixes, when there was progress */
-	int64_t taught_ns;
+	struct teach teach;
 
 	loop_fn *stopped; /* NULL: nobody waits for the end */
 	void *stopped_arg;
@@ -144,12 +142,6 @@ void peers_forget_acquaintances(struct peers *p);
 int peers_listen(struct peers *p);
 void peers_let_in(struct peers *p); /* from now on */
 void peers_stop_listening(struct peers *p);
-
-/* --- peers-teach.c: a newcomer's first lesson --- */
-void peers_teach_greeted(struct peer *peer);
-void peers_teach_up(struct peer *peer);
-void peers_teach_lost(struct peer *peer);
-void peers_teach_tick(struct peers *p, int64_t now_ns);
 
 /* --- peers-watch.c: what is looked at now and then --- */
 void peers_watch(struct peers *p, int64_t now_ns);

@@ -198,7 +198,7 @@ peers_on_tick(void *arg)
 	if (p->is_stopping)
 		return;
 	mesh_tick(p->mesh, now_ns);
-	peers_teach_tick(p, now_ns);
+	teach_tick(&p->teach, now_ns);
 	peers_watch(p, now_ns);
 }
 
@@ -215,7 +215,8 @@ tear_down(struct peers *p, const char *reason)
 			connection_flush(peer->connection);
 		peer_free(peer);
 	}
-	p->first = p->teacher = NULL;
+	p->first = NULL;
+	p->teach = (struct teach){0};
 	p->tick = loop_timer_free(p->tick);
 	p->drain = drain_free(p->drain);
 	p->mesh = mesh_free(p->mesh);
@@ -267,7 +268,8 @@ build_up(struct peers *p)
 	replica_set_ack_after(p->replica, p->conf->ack_after);
 	drain_use(p->drain, p->replica);
 	peers_let_in(p);
-	p->is_newcomer = replica_count(p->replica) == 0;
+	if (replica_count(p->replica) == 0)
+		teach_newcomer(&p->teach);
 	p->second_ns = p->minute_ns = p->hour_ns = 0;
 	return 0;
 }
