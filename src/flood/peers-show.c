@@ -211,11 +211,20 @@ peers_answer(struct peers *p, struct text argument, struct json_object *reply)
 
 /* --- the graph ---------------------------------------------------------------------------- */
 
+/* One without a name in the settings says it when there is a link. */
+static const char *
+name_of(struct peers *p, unsigned int number)
+{
+	const struct host *host = mesh_host(p->mesh, number);
+	const struct peer *peer = host && !host->name[0] ? peers_find(p, number) : NULL;
+
+	return peer ? peer->name : !host ? "?" : host->name[0] ? host->name : host->address;
+}
+
 /* Adds a name to a list; returns how many bytes that takes, roughly. */
 static size_t
-add_name(struct json_object *list, const struct host *host)
+add_name(struct json_object *list, const char *name)
 {
-	const char *name = !host ? "?" : host->name[0] ? host->name : host->address;
 	struct json_object *o = json_object_new_string(name);
 
 	if (o && json_object_array_add(list, o) != 0)
@@ -238,7 +247,7 @@ add_node(struct peers *p, struct json_object *hosts, const struct host *host, co
 	control_add_string(o, "name", host->name[0] ? host->name : host->address);
 	control_add_string(o, "site", host->site);
 	for (unsigned int i = 0; i < count; i++)
-		bytes += add_name(list, mesh_host(p->mesh, next[i]));
+		bytes += add_name(list, name_of(p, next[i]));
 	add(o, "neighbours", list);
 	return bytes;
 }
@@ -252,7 +261,7 @@ add_own(struct peers *p, struct json_object *hosts)
 
 	snprintf(self.name, sizeof(self.name), "%s", p->setup.self.host);
 	for (unsigned int i = 0; i < mesh_hosts(p->mesh) && count < PEERS_LINKS_MAX; i++)
-		if (mesh_host(p->mesh, i))
+		if (mesh_host(p->mesh, i) && host_name_compare(mesh_host(p->mesh, i)->name, self.name) != 0)
 			next[count++] = i;
 	(void)add_node(p, hosts, &self, next, count);
 }

@@ -100,3 +100,11 @@ def test_a_guest_that_is_taken_off_the_list(hosts, authority, tmp_path):
 
 
 # --- what is said -----------------------------------------------------------------------------------
+
+def test_the_graph_that_was_drawn(hosts):
+	"""A host is not its own neighbour, and a peer without a name has one as soon as it has said it."""
+	hill = hosts("hill").start()
+	smith = hosts("smith").start(peers=[hill.port, "jaquez 127.0.0.1:%d" % free_port()])
+	smith.wait_up("hill")
+	assert ask(smith, "graph")["hosts"] == [{"name": "smith", "site": "", "neighbours": ["hill", "jaquez"]}]
+	assert ask(smith, "graph")["drawn"] is True
