@@ -121,7 +121,7 @@ take(struct peers *p, int fd, const struct address *address)
 	struct allowance *allowance = is_acquainted(p, address) ? &p->acquainted : &p->strangers;
 	char where[ADDRESS_TEXT_MAX];
 
-	if (p->table && !p->is_stopping && allow(allowance, now_ns) && make_room(p, address, now_ns) &&
+	if (p->mesh && !p->is_stopping && allow(allowance, now_ns) && make_room(p, address, now_ns) &&
 	    dial_set_options(fd) == 0) {
 		peer_accept(p, fd, address);
 		return;

@@ -61,7 +61,20 @@ hex_digit(char c)
 	return text_is_digit(c) ? (unsigned int)(c - '0') : (unsigned int)((c | 0x20) - 'a' + 10);
 }
 
-/* A machine without an id gets another one at each start: it works, but each time it is a stranger. */
+/* A machine without an id gets another one at each start, and keeps it at a reload: links were made with it. */
+static int
+make_id(uint8_t ret[16])
+{
+	static uint8_t made[16];
+	static bool is_made;
+
+	if (!is_made && getrandom(made, sizeof(made), 0) < 0)
+		return -errno;
+	is_made = true;
+	memcpy(ret, made, sizeof(made));
+	return 0;
+}
+
 static int
 take_machine_id(struct setup *s, const char *shm)
 {
@@ -69,7 +82,7 @@ take_machine_id(struct setup *s, const char *shm)
 	sd_id128_t id;
 
 	if (sd_id128_get_machine_app_specific(application, &id) < 0)
-		return getrandom(s->self.host_id, sizeof(s->self.host_id), 0) < 0 ? -errno : 0;
+		return make_id(s->self.host_id);
 	if (!tls_hash(shm, &id, sizeof(id), hash))
 		return -ENOMEM;
 	memcpy(s->self.host_id, hash, sizeof(s->self.host_id));
@@ -275,6 +288,7 @@ setup_done(struct setup *s)
 bool
 setup_fits(const struct setup *a, const struct setup *b)
 {
-	return a->is_on == b->is_on && a->self.ttl_s == b->self.ttl_s && a->key.k0 == b->key.k0 &&
-	       a->key.k1 == b->key.k1 && (a->tls == NULL) == (b->tls == NULL);
+	return a->is_on == b->is_on && strcmp(a->self.host, b->self.host) == 0 &&
+	       a->self.ttl_s == b->self.ttl_s && a->key.k0 == b->key.k0 && a->key.k1 == b->key.k1 &&
+	       (a->tls == NULL) == (b->tls == NULL);
 }
