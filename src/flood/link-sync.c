@@ -61,7 +61,7 @@ static int64_t
 root_wait_ns(struct link *l)
 {
 	l->random = l->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return LINK_ROOT_NS * 3 / 4 + (int64_t)((l->random >> 33) % (uint64_t)(LINK_ROOT_NS / 2));
+	return LINK_ROOT_NS * 3 / 4 + (int64_t)((l->random >> 20) % (uint64_t)(LINK_ROOT_NS / 2));
 }
 
 static void
@@ -77,6 +77,8 @@ link_sync_start(struct link *l)
 {
 	struct link_sync *s = &l->sync;
 
+	/* Not the same at both ends. */
+	l->random = l->self->incarnation * UINT64_C(0x9e3779b97f4a7c15) + l->incarnation;
 	s->begun_age_ns = l->age_ns;
 	s->parked_age_ns = -PARKED_NS;
 	s->is_awaiting_all = !l->is_comparable && !s->is_level;

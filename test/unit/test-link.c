@@ -1050,6 +1050,52 @@ test_a_root_each_minute(void **state)
 	assert_int_equal(w->end[0].divergences + w->end[1].divergences, 0);
 }
 
+/* From when a link is up until one of the two asks again whether they hold the same. */
+static int64_t
+until_root_ns(struct help_wire *w)
+{
+	char *said = NULL;
+	size_t len = 0;
+	int64_t began_ns;
+	bool asked = false;
+
+	meet(w);
+	began_ns = w->now_ns;
+	w->transcript = open_memstream(&said, &len);
+	assert_non_null(w->transcript);
+	while (!asked && w->now_ns - began_ns < 80 * CLOCK_SECOND_NS) {
+		help_pass(w, CLOCK_SECOND_NS);
+		assert_int_equal(fflush(w->transcript), 0);
+		asked = strstr(said, " ROOT ") != NULL;
+	}
+	fclose(w->transcript);
+	w->transcript = NULL;
+	free(said);
+	assert_true(asked);
+	return w->now_ns - began_ns;
+}
+
+/* Links that began together do not compare together. */
+static void
+test_roots_are_spread(void **state)
+{
+	struct help_wire *w = *state;
+	int64_t least_ns = INT64_MAX, most_ns = 0;
+
+	for (unsigned int i = 0; i < 8; i++) {
+		int64_t ns;
+
+		w->end[0].node->self.incarnation += 1000;
+		w->end[1].node->self.incarnation += 1000;
+		ns = until_root_ns(w);
+		assert_true(ns >= 45 * CLOCK_SECOND_NS);
+		least_ns = ns < least_ns ? ns : least_ns;
+		most_ns = ns > most_ns ? ns : most_ns;
+		help_hang_up(w);
+	}
+	assert_true(most_ns - least_ns > 8 * CLOCK_SECOND_NS);
+}
+
 /* Takes a fix out of a host's table as nothing ever should: it tells nobody. */
 static void
 lose(struct help_wire *w, unsigned int end)
@@ -1578,6 +1624,7 @@ main(void)
 		T(test_only_who_read_the_ping_can_answer),
 		T(test_bye),
 		T(test_a_root_each_minute),
+		T(test_roots_are_spread),
 		T(test_a_later_difference_is_found_and_said),
 		T(test_changes_in_flight_are_no_difference),
 		T(test_slow_changes_of_the_first),
