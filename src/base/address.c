@@ -95,7 +95,7 @@ address_format(const struct sockaddr *socket, char out[ADDRESS_TEXT_MAX])
 }
 
 bool
-address_equal(const struct address *a, const struct address *b)
+address_same_host(const struct address *a, const struct address *b)
 {
 	const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->socket;
 	const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->socket;
@@ -105,9 +105,15 @@ address_equal(const struct address *a, const struct address *b)
 	if (a->socket.ss_family != b->socket.ss_family)
 		return false;
 	if (a->socket.ss_family == AF_INET)
-		return a4->sin_port == b4->sin_port && a4->sin_addr.s_addr == b4->sin_addr.s_addr;
-	return a6->sin6_port == b6->sin6_port &&
+		return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
+	return a->socket.ss_family == AF_INET6 &&
 	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
+}
+
+bool
+address_equal(const struct address *a, const struct address *b)
+{
+	return address_same_host(a, b) && address_port(a) == address_port(b);
 }
 
 uint16_t

@@ -25,6 +25,9 @@ int address_parse(struct text t, struct address *ret);
 /* The same form back; "unix" for a Unix socket, "?" for any other. Returns out. */
 const char *address_format(const struct sockaddr *socket, char out[ADDRESS_TEXT_MAX]);
 
+/* Same family and host, whatever the ports. */
+bool address_same_host(const struct address *a, const struct address *b);
+
 /* Same family, host and port. */
 bool address_equal(const struct address *a, const struct address *b);
 

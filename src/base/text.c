@@ -62,6 +62,15 @@ text_put_u64(char *out, uint64_t value)
 	return text_put(out, (struct text){at, (size_t)(digits + sizeof(digits) - at)});
 }
 
+bool
+text_is_printable(struct text t)
+{
+	for (size_t i = 0; i < t.len; i++)
+		if (t.at[i] < ' ' || t.at[i] > '~')
+			return false;
+	return true;
+}
+
 char *
 text_put_digits(char *out, uint32_t value, unsigned int digits)
 {

@@ -44,6 +44,9 @@ text_is_digit(char c)
 /* < 0, 0, > 0 by bytes; of two texts with one beginning the longer is greater. */
 int text_compare(struct text a, struct text b);
 
+/* Every byte of it is printable ASCII, a space among them. */
+bool text_is_printable(struct text t);
+
 /* Takes the next field off the front of *rest; an empty text when none is left. */
 struct text text_take_field(struct text *rest);
 

@@ -10,12 +10,11 @@
 #include <stdio.h>
 
 #include "base/address.h"
-#include "base/utf8.h"
+#include "conf/shown.h"
 #include "conf/reader.h"
 
 enum {
 	DNS_NAME_MAX = 253,
-	SHOWN_MAX = 72, /* of what somebody wrote */
 };
 
 _Static_assert((int)HOSTS_FILE_MAX == (int)READER_FILE_MAX, "one limit for files");
@@ -31,15 +30,6 @@ invalid(char why[HOSTS_WHY_MAX], const char *format, ...)
 	va_end(ap);
 	return HOSTS_E_INVALID;
 }
-
-static const char *
-show(struct text t, char out[SHOWN_MAX])
-{
-	utf8_escape(t, out, SHOWN_MAX);
-	return out;
-}
-
-#define SHOW(t) show(t, (char[SHOWN_MAX]){0})
 
 static char
 lower(char c)

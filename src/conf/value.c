@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/utf8.h"
+#include "conf/shown.h"
 #include "conf/value-hosts.h"
 
 struct word {
@@ -64,8 +64,6 @@ static const struct unit no_units[] = {
 
 /* --- complaints ------------------------------------------------------------ */
 
-enum { SHOWN_MAX = 80 }; /* of a bad value */
-
 __attribute__((format(printf, 2, 3))) static int
 invalid(char why[VALUE_WHY_MAX], const char *format, ...)
 {
@@ -76,15 +74,6 @@ invalid(char why[VALUE_WHY_MAX], const char *format, ...)
 	va_end(ap);
 	return VALUE_E_INVALID;
 }
-
-static const char *
-show(struct text t, char out[SHOWN_MAX])
-{
-	utf8_escape(t, out, SHOWN_MAX);
-	return out;
-}
-
-#define SHOW(t) show(t, (char[SHOWN_MAX]){0})
 
 static int
 no_memory(char why[VALUE_WHY_MAX])

@@ -299,15 +299,6 @@ static const struct {
 
 enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
-static bool
-is_printable(struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		if (t.at[i] < ' ' || t.at[i] > '~')
-			return false;
-	return true;
-}
-
 /* What a later version may call its own: capital letters, in a line that keeps the rules. */
 static bool
 is_verb(struct text t)
@@ -325,7 +316,7 @@ link_line_parse(struct text line, struct link_line *ret)
 {
 	struct text rest = line, verb;
 
-	if (!is_printable(line) || !take_word(&rest, &verb))
+	if (!text_is_printable(line) || !take_word(&rest, &verb))
 		return LINK_LINE_E_BAD;
 	for (unsigned int i = 0; i < VERBS; i++) {
 		if (!text_equal(verb, verbs[i].name))

@@ -107,22 +107,6 @@ find_by_id(struct peers *p, const struct peer *but, const uint8_t host_id[16])
 	return NULL;
 }
 
-bool
-peers_same_machine(const struct address *a, const struct address *b)
-{
-	const struct sockaddr_in *a4 = (const struct sockaddr_in *)&a->socket;
-	const struct sockaddr_in *b4 = (const struct sockaddr_in *)&b->socket;
-	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)&a->socket;
-	const struct sockaddr_in6 *b6 = (const struct sockaddr_in6 *)&b->socket;
-
-	if (a->socket.ss_family != b->socket.ss_family)
-		return false;
-	if (a->socket.ss_family == AF_INET)
-		return a4->sin_addr.s_addr == b4->sin_addr.s_addr;
-	return a->socket.ss_family == AF_INET6 &&
-	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0;
-}
-
 static void
 say_conflict(struct peer *peer, const char *host, const char *other, const char *where)
 {
@@ -179,8 +163,8 @@ judge_duplicate(struct peer *peer, const char *host, const uint8_t host_id[16], 
 		return 0;
 	conflict = host_name_compare(other->name, host) != 0 ||
 		   (!connection_is_dialled(peer->connection) && !connection_is_dialled(other->connection) &&
-		    !peers_same_machine(connection_address(peer->connection),
-					connection_address(other->connection)));
+		    !address_same_host(connection_address(peer->connection),
+				       connection_address(other->connection)));
 	if (!conflict)
 		return settle(peer, other, host_id, why);
 	say_conflict(peer, host, other->name, other->where);

@@ -51,10 +51,10 @@ static bool
 is_acquainted(const struct peers *p, const struct address *address)
 {
 	for (const struct acquaintance *a = p->acquaintances; a; a = a->next)
-		if (peers_same_machine(&a->address, address))
+		if (address_same_host(&a->address, address))
 			return true;
 	for (size_t i = 0; i < p->setup.number_count; i++)
-		if (peers_same_machine(&p->setup.numbers[i], address))
+		if (address_same_host(&p->setup.numbers[i], address))
 			return true;
 	return false;
 }
@@ -73,7 +73,7 @@ count_unproven(const struct peers *p, const struct address *from)
 
 	for (const struct peer *peer = p->first; peer; peer = peer->next)
 		count += is_unproven(peer) &&
-			 (!from || peers_same_machine(connection_address(peer->connection), from));
+			 (!from || address_same_host(connection_address(peer->connection), from));
 	return count;
 }
 

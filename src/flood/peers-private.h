@@ -131,7 +131,6 @@ void peers_hang_up_all(struct peers *p, const char *reason);
 /* --- peers-judge.c: who may be a peer --- */
 /* The peer's HERD line has come. 0: welcome. */
 int peer_judge(struct peer *peer, const char *host, const uint8_t host_id[16], char why[LINK_WHY_MAX]);
-bool peers_same_machine(const struct address *a, const struct address *b);
 /* After certificates have been read anew. */
 void peers_judge_again(struct peers *p);
 struct acquaintance *peers_find_acquaintance(struct peers *p, const uint8_t host_id[16]);

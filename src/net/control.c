@@ -164,22 +164,13 @@ reply_print(struct json_object *reply, struct buffer *out)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static bool
-is_printable(struct text t)
-{
-	for (size_t i = 0; i < t.len; i++)
-		if (t.at[i] < ' ' || t.at[i] > '~')
-			return false;
-	return true;
-}
-
 /* One line, without its LF. */
 static void
 answer_line(control_handler *handler, void *arg, struct text line, struct json_object *reply)
 {
 	struct text rest = line, verb = text_take_field(&rest), argument = text_take_field(&rest);
 
-	if (!is_printable(line) || verb.len == 0 || text_take_field(&rest).len > 0)
+	if (!text_is_printable(line) || verb.len == 0 || text_take_field(&rest).len > 0)
 		control_add_to_list(reply, "messages", "this is no request");
 	else if (handler(arg, verb, argument, reply) == CONTROL_E_UNKNOWN)
 		control_add_to_list(reply, "messages", "there is no such verb here");
