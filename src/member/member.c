@@ -187,7 +187,6 @@ static struct source_options
 source_options_of(struct member *m)
 {
 	return (struct source_options){
-		.provider = "local",
 		.file = m->conf.places_file,
 		.rank = m->conf.places_rank == CONF_RANK_DISTANCE ? PLACES_DISTANCE : PLACES_PROMINENCE,
 		.built_in = places_embedded(),

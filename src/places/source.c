@@ -1,9 +1,10 @@
 /*
- * Source: the provider table, and the requests that are under way.
+ * Source: the chain of providers, and the requests that are under way.
  *
  * A request belongs to the source, not to the provider, so that its owner can
- * cancel it and a changed provider can be told to let go of it, whatever the
- * provider does. A lookup that is answered at once costs no allocation.
+ * cancel it, a provider that leaves the chain can be told to let go of it, and
+ * the next provider can take it over. A lookup that is answered at once by the
+ * first one costs no allocation.
  */
 #include "places/source.h"
 
@@ -19,13 +20,20 @@
 enum {
 	SOURCE_MAGIC = 0x48505352,  /* "HPSR" */
 	REQUEST_MAGIC = 0x48505251, /* "HPRQ" */
+	ANSWER_MAX = 1 << 18,	    /* bytes: twenty places of the longest texts are 170,000 */
+};
+
+struct link {
+	const struct source_provider *provider;
+	void *state;
 };
 
 struct source {
 	unsigned int magic;
 	struct event_base *base;
-	const struct source_provider *provider;
-	void *state;
+	struct link chain[SOURCE_CHAIN_MAX];
+	size_t chain_count;
+	void *shared; /* the providers' */
 	source_noticed *noticed;
 	void *noticed_arg;
 	struct source_request *first; /* all that are under way */
@@ -33,26 +41,88 @@ struct source {
 
 struct source_request {
 	unsigned int magic;
-	const struct source_provider *provider; /* the one that was asked */
-	void *state;
+	struct source *source;
+	struct link asked;		     /* the one that has it now */
 	struct source_request *next, **link; /* link: what points at this one */
 	struct source_query query;
 	void *tag;
+	struct buffer failure; /* what the first provider that failed said */
 	source_answered *answered;
 	void *arg;
 };
 
 static const struct source_provider *const providers_all[] = {&source_local, NULL};
 
+/* --- the chain ------------------------------------------------------------------- */
+
 static const struct source_provider *
-find_provider(const struct source_options *options)
+find_provider(const struct source_options *options, const char *name)
 {
 	const struct source_provider *const *at = options->providers ? options->providers : providers_all;
-	const char *name = options->provider ? options->provider : source_local.name;
 
 	while (*at && strcmp((*at)->name, name) != 0)
 		at++;
 	return *at;
+}
+
+/* The place of a provider in the chain; its end if it is not there. */
+static size_t
+chain_find(const struct source *s, const struct source_provider *provider)
+{
+	size_t at = 0;
+
+	while (at < s->chain_count && s->chain[at].provider != provider)
+		at++;
+	return at;
+}
+
+/* The chain the options ask for: with the state of those who are in the present one, without that of others. */
+static int
+chain_plan(const struct source *s, const struct source_options *options, struct link chain[SOURCE_CHAIN_MAX],
+	   size_t *ret_count)
+{
+	static const char *const local_alone[] = {"local", NULL};
+	const char *const *name = options->chain && options->chain[0] ? options->chain : local_alone;
+	size_t count = 0;
+
+	for (; *name; name++) {
+		const struct source_provider *provider = find_provider(options, *name);
+		size_t at;
+
+		if (!provider)
+			return -ENOENT;
+		for (at = 0; at < count && chain[at].provider != provider; at++)
+			;
+		if (at < count)
+			return -EEXIST;
+		if (count == SOURCE_CHAIN_MAX)
+			return -E2BIG;
+		at = chain_find(s, provider);
+		chain[count].state = at < s->chain_count ? s->chain[at].state : NULL;
+		chain[count++].provider = provider;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+/* Makes those who are new. On failure none of them is left. */
+static int
+chain_make(struct source *s, const struct source_options *options, struct link *chain, size_t count)
+{
+	bool is_new[SOURCE_CHAIN_MAX] = {false};
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		is_new[i] = chain_find(s, chain[i].provider) == s->chain_count;
+		if (is_new[i])
+			r = chain[i].provider->new (&chain[i].state, s, s->base, options);
+		if (r < 0)
+			is_new[i] = false;
+	}
+	for (size_t i = 0; i < count && r < 0; i++)
+		if (is_new[i])
+			chain[i].provider->free(chain[i].state);
+	return r;
 }
 
 /* --- requests -------------------------------------------------------------------- */
@@ -60,15 +130,19 @@ find_provider(const struct source_options *options)
 int
 source_request_new(struct source_request **ret, struct source *s, const struct source_query *query, void *tag)
 {
-	struct source_request *request = malloc(sizeof(*request));
+	struct source_request *request = *ret;
 
 	assert(s->magic == SOURCE_MAGIC);
+	if (request) {
+		request->tag = tag;
+		return 0;
+	}
+	request = malloc(sizeof(*request));
 	if (!request)
 		return -ENOMEM;
 	*request = (struct source_request){
 		.magic = REQUEST_MAGIC,
-		.provider = s->provider,
-		.state = s->state,
+		.source = s,
 		.next = s->first,
 		.link = &s->first,
 		.query = *query,
@@ -88,6 +162,7 @@ request_free(struct source_request *request)
 	if (request->next)
 		request->next->link = request->link;
 	request->magic = 0;
+	buffer_done(&request->failure);
 	free(request);
 }
 
@@ -121,28 +196,90 @@ source_cancel(struct source_request *request)
 	if (!request)
 		return;
 	assert(request->magic == REQUEST_MAGIC);
-	request->provider->cancel(request->state, request);
+	request->asked.provider->cancel(request->asked.state, request);
 	request_free(request);
+}
+
+/* --- asking one after the other ------------------------------------------------------ */
+
+/* Keeps what the first one that failed said: it is the one the operator wants to be asked. */
+static int
+keep_failure(struct buffer *failure, struct text json)
+{
+	if (failure->len > 0)
+		return 0;
+	failure->max = ANSWER_MAX;
+	return buffer_append(failure, json);
+}
+
+/*
+ * Asks the providers from the index-th on. 0, SOURCE_E_PENDING, negative errno as source_search();
+ * SOURCE_E_FAILED: nobody could answer, and *failure says why.
+ */
+static int
+ask_from(struct source *s, size_t index, const struct source_query *query, struct buffer *out,
+	 struct source_request **request, struct buffer *failure)
+{
+	const size_t before = out->len;
+	int r = SOURCE_E_FAILED;
+
+	for (; index < s->chain_count && r == SOURCE_E_FAILED; index++) {
+		const struct link *link = &s->chain[index];
+
+		r = link->provider->search(link->state, query, out, request);
+		if (r == SOURCE_E_PENDING)
+			(*request)->asked = *link;
+		if (r == SOURCE_E_FAILED &&
+		    keep_failure(failure, (struct text){out->bytes + before, out->len - before}) < 0)
+			r = -ENOMEM;
+		if (r != 0)
+			out->len = before;
+	}
+	return r;
 }
 
 int
 source_search(struct source *s, const struct source_query *query, struct buffer *out,
 	      struct source_request **ret_request, source_answered *answered, void *arg)
 {
+	CLEANUP(buffer_done) struct buffer failure = {0};
 	struct source_request *request = NULL;
-	size_t before = out->len;
 	int r;
 
 	assert(s->magic == SOURCE_MAGIC);
-	r = s->provider->search(s->state, query, out, &request);
-	if (r < 0)
-		out->len = before;
+	r = ask_from(s, 0, query, out, &request, &failure);
+	if (r == SOURCE_E_FAILED)
+		return buffer_append(out, (struct text){failure.bytes, failure.len});
 	if (r != SOURCE_E_PENDING)
 		return r;
+	request->failure = failure;
+	failure = (struct buffer){0};
 	request->answered = answered;
 	request->arg = arg;
 	*ret_request = request;
 	return SOURCE_E_PENDING;
+}
+
+void
+source_request_fail(struct source_request *request, struct text json)
+{
+	CLEANUP(buffer_done) struct buffer out = {.max = ANSWER_MAX};
+	struct source *s = request->source;
+	size_t next = chain_find(s, request->asked.provider) + 1;
+	int r;
+
+	assert(request->magic == REQUEST_MAGIC);
+	assert(request->answered); /* else it fails from within search() */
+	r = keep_failure(&request->failure, json);
+	if (r == 0)
+		r = ask_from(s, next, &request->query, &out, &request, &request->failure);
+	if (r == SOURCE_E_PENDING)
+		return;
+	if (r != 0)
+		r = buffer_append(&out, request->failure.len > 0
+						? (struct text){request->failure.bytes, request->failure.len}
+						: json);
+	source_request_answer(request, r < 0 ? json : (struct text){out.bytes, out.len});
 }
 
 /* --- the source -------------------------------------------------------------------- */
@@ -161,6 +298,26 @@ source_notice(struct source *s, enum source_event event, const char *format, ...
 	s->noticed(s->noticed_arg, event, text);
 }
 
+void **
+source_shared(struct source *s)
+{
+	return &s->shared;
+}
+
+size_t
+source_states(struct source *s, struct source_state *ret, size_t max)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < s->chain_count && count < max; i++) {
+		if (!s->chain[i].provider->describe)
+			continue;
+		ret[count] = (struct source_state){.provider = s->chain[i].provider->name, .state = "ok"};
+		s->chain[i].provider->describe(s->chain[i].state, &ret[count++]);
+	}
+	return count;
+}
+
 static void
 take_listener(struct source *s, const struct source_options *options)
 {
@@ -172,80 +329,92 @@ int
 source_new(struct source **ret, struct event_base *base, const struct source_options *options)
 {
 	CLEANUP(cleanup_free) struct source *s = calloc(1, sizeof(*s));
+	struct link chain[SOURCE_CHAIN_MAX];
+	size_t count;
 	int r;
 
 	if (!s)
 		return -ENOMEM;
 	s->magic = SOURCE_MAGIC;
 	s->base = base;
-	s->provider = find_provider(options);
-	if (!s->provider)
-		return -ENOENT;
 	take_listener(s, options);
-	r = s->provider->new (&s->state, s, base, options);
+	r = chain_plan(s, options, chain, &count);
+	if (r == 0)
+		r = chain_make(s, options, chain, count);
 	if (r < 0)
 		return r;
+	memcpy(s->chain, chain, count * sizeof(chain[0]));
+	s->chain_count = count;
 	*ret = s;
 	s = NULL;
 	return 0;
 }
 
-/* What the old provider has not answered gets an answer now: nobody may wait for ever. The callbacks
-   may make new requests, and cancel old ones. */
+/* The first request that a provider has which is no longer in the chain. */
+static struct source_request *
+find_orphan(const struct source *s)
+{
+	struct source_request *request = s->first;
+
+	while (request && chain_find(s, request->asked.provider) < s->chain_count)
+		request = request->next;
+	return request;
+}
+
+/* What they have not answered gets an answer now: nobody may wait for ever. The callbacks may make new
+   requests, and cancel others. */
 static void
-give_up_requests(struct source_request *old)
+give_up_orphans(struct source *s)
 {
 	static const char why[] = "the source of places was changed";
 	struct buffer json = {.max = 1024};
 	int r = json_put_failure(&json, TEXT("UNKNOWN_ERROR"), text_of(why));
+	struct source_request *request;
 
-	if (old)
-		old->link = &old;
-	while (old) {
-		struct source_request *request = old;
-
-		request->provider->cancel(request->state, request);
+	while ((request = find_orphan(s))) {
+		request->asked.provider->cancel(request->asked.state, request);
 		source_request_answer(request, r == 0 ? (struct text){json.bytes, json.len} : TEXT("{}"));
 	}
 	buffer_done(&json);
 }
 
-static int
-change_provider(struct source *s, const struct source_provider *provider,
-		const struct source_options *options)
+static void
+change_chain(struct source *s, const struct link *chain, size_t count)
 {
-	const struct source_provider *old = s->provider;
-	struct source_request *requests = s->first;
-	void *old_state = s->state;
-	void *state;
-	int r;
+	struct link old[SOURCE_CHAIN_MAX];
+	size_t old_count = s->chain_count;
 
-	r = provider->new (&state, s, s->base, options);
-	if (r < 0)
-		return r;
-	s->provider = provider;
-	s->state = state;
-	s->first = NULL;
-	give_up_requests(requests);
-	old->free(old_state);
-	return 0;
+	memcpy(old, s->chain, sizeof(old));
+	memcpy(s->chain, chain, count * sizeof(chain[0]));
+	s->chain_count = count;
+	give_up_orphans(s);
+	for (size_t i = 0; i < old_count; i++)
+		if (chain_find(s, old[i].provider) == s->chain_count)
+			old[i].provider->free(old[i].state);
 }
 
 int
 source_reload(struct source *s, const struct source_options *options)
 {
-	const struct source_provider *provider = find_provider(options);
+	struct link chain[SOURCE_CHAIN_MAX];
+	size_t count;
 	int r;
 
 	assert(s->magic == SOURCE_MAGIC);
-	if (!provider)
-		return -ENOENT;
-	r = provider == s->provider ? provider->reload(s->state, options)
-				    : change_provider(s, provider, options);
+	r = chain_plan(s, options, chain, &count);
+	if (r == 0)
+		r = chain_make(s, options, chain, count);
 	if (r < 0)
 		return r;
 	take_listener(s, options);
-	return 0;
+	for (size_t i = 0; i < count; i++)
+		if (chain_find(s, chain[i].provider) < s->chain_count) {
+			int error = chain[i].provider->reload(chain[i].state, options);
+
+			r = r < 0 ? r : error;
+		}
+	change_chain(s, chain, count);
+	return r < 0 ? r : 0;
 }
 
 struct source *
@@ -254,7 +423,8 @@ source_free(struct source *s)
 	if (!s)
 		return NULL;
 	assert(s->magic == SOURCE_MAGIC);
-	s->provider->free(s->state);
+	for (size_t i = 0; i < s->chain_count; i++)
+		s->chain[i].provider->free(s->chain[i].state);
 	while (s->first)
 		request_free(s->first);
 	s->magic = 0;

@@ -130,7 +130,8 @@ struct fixture {
 static int
 setup(void **state)
 {
-	const struct source_options options = {.provider = "slow", .providers = providers};
+	static const char *const chain[] = {"slow", NULL};
+	const struct source_options options = {.chain = chain, .providers = providers};
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct table_options table;
 	int pair[2];

@@ -33,7 +33,7 @@ static struct sigaction guard_action;
 
 /* What the source told, newest last. */
 static struct {
-	unsigned int count[3]; /* by event */
+	unsigned int count[SOURCE_EVENT_COUNT];
 	char text[512];
 } told;
 
@@ -55,6 +55,9 @@ options_for(const char *file)
 		.noticed_arg = &told,
 	};
 }
+
+static const char *const only_moon[] = {"moon", NULL};
+static const char *const only_local[] = {"local", NULL};
 
 /* --- files -------------------------------------------------------------------------- */
 
@@ -453,7 +456,7 @@ test_reload(void **state)
 	options.file = "";
 	assert_int_equal(source_reload(source, &options), 0);
 	assert_true(names(search_now(), "built-in"));
-	options.provider = "moon";
+	options.chain = only_moon;
 	assert_int_equal(source_reload(source, &options), -ENOENT);
 	assert_true(names(search_now(), "built-in"));
 }
@@ -591,8 +594,14 @@ moon_free(void *state)
 	moon.freed++;
 }
 
-static const struct source_provider moon_provider = {"moon",	  moon_new,    moon_search,
-						     moon_cancel, moon_reload, moon_free};
+static const struct source_provider moon_provider = {
+	.name = "moon",
+	.new = moon_new,
+	.search = moon_search,
+	.cancel = moon_cancel,
+	.reload = moon_reload,
+	.free = moon_free,
+};
 static const struct source_provider *const with_moon[] = {&source_local, &moon_provider, NULL};
 
 static void
@@ -604,7 +613,7 @@ test_other_provider(void **state)
 
 	(void)state;
 	memset(&moon, 0, sizeof(moon));
-	options.provider = "moon";
+	options.chain = only_moon;
 	assert_int_equal(source_new(&source, loop_base(loop), &options), -ENOENT);
 	options.providers = with_moon;
 	moon.result = -EACCES;
@@ -654,14 +663,14 @@ test_change_provider(void **state)
 
 	(void)state;
 	memset(&moon, 0, sizeof(moon));
-	options.provider = "moon";
+	options.chain = only_moon;
 	options.providers = with_moon;
 	start(&options);
 	second = search_later(); /* the newest is given up first */
 	assert_int_equal(source_search(source, &at_zero, &out, &first, cancel_second, NULL),
 			 SOURCE_E_PENDING);
 	buffer_done(&out);
-	options.provider = "local";
+	options.chain = only_local;
 	options.built_in.len--;
 	assert_int_equal(source_reload(source, &options), -EBADMSG);
 	assert_int_equal(answers.count, 0);
@@ -671,13 +680,220 @@ test_change_provider(void **state)
 	assert_int_equal(moon.canceled, 2);
 	assert_int_equal(moon.freed, 1);
 	assert_true(names(search_now(), "built-in"));
-	options.provider = "moon";
+	options.chain = only_moon;
 	assert_int_equal(source_reload(source, &options), 0);
 	search_later();
-	options.provider = NULL;
+	options.chain = NULL;
 	assert_int_equal(source_reload(source, &options), 0);
 	assert_int_equal(answers.count, 2);
 	assert_non_null(strstr(answers.json, "\"status\":\"UNKNOWN_ERROR\""));
+}
+
+/* --- a chain of them ----------------------------------------------------------------------- */
+
+/* Two providers that do as they are told. */
+static struct star {
+	int result; /* of search() */
+	const char *json;
+	unsigned int asked, canceled, freed;
+	struct source *source;
+	struct source_request *held;
+} stars[2];
+
+static int
+star_new(struct star *star, void **ret_state, struct source *s)
+{
+	star->source = s;
+	*ret_state = star;
+	return 0;
+}
+
+static int
+first_new(void **ret_state, struct source *s, struct event_base *base, const struct source_options *options)
+{
+	(void)base;
+	(void)options;
+	return star_new(&stars[0], ret_state, s);
+}
+
+static int
+second_new(void **ret_state, struct source *s, struct event_base *base, const struct source_options *options)
+{
+	(void)base;
+	(void)options;
+	return star_new(&stars[1], ret_state, s);
+}
+
+static int
+star_search(void *state, const struct source_query *query, struct buffer *out,
+	    struct source_request **ret_request)
+{
+	struct star *star = state;
+
+	star->asked++;
+	if (star->result == SOURCE_E_PENDING) {
+		assert_int_equal(source_request_new(ret_request, star->source, query, star), 0);
+		star->held = *ret_request;
+	} else {
+		assert_int_equal(buffer_append(out, text_of(star->json)), 0);
+	}
+	return star->result;
+}
+
+static void
+star_cancel(void *state, struct source_request *request)
+{
+	struct star *star = state;
+
+	assert_ptr_equal(request, star->held);
+	assert_ptr_equal(source_request_tag(request), star);
+	star->held = NULL;
+	star->canceled++;
+}
+
+static int
+star_reload(void *state, const struct source_options *options)
+{
+	(void)state;
+	(void)options;
+	return 0;
+}
+
+static void
+star_describe(void *state, struct source_state *ret)
+{
+	const struct star *star = state;
+
+	ret->asked = star->asked;
+}
+
+static void
+star_free(void *state)
+{
+	struct star *star = state;
+
+	star->freed++;
+}
+
+#define STAR(title, make)                                                                     \
+	{                                                                                     \
+		.name = (title), .new = (make), .search = star_search, .cancel = star_cancel, \
+		.reload = star_reload, .describe = star_describe, .free = star_free           \
+	}
+static const struct source_provider first_star = STAR("first", first_new);
+static const struct source_provider second_star = STAR("second", second_new);
+static const struct source_provider *const with_stars[] = {&source_local, &first_star, &second_star, NULL};
+static const char *const three[] = {"first", "second", "local", NULL};
+static const char *const two[] = {"first", "second", NULL};
+
+static void
+start_chain(const char *const *chain, int first, int second_result)
+{
+	struct source_options options = options_for(NULL);
+
+	memset(stars, 0, sizeof(stars));
+	stars[0].result = first;
+	stars[0].json = "{\"one\"}";
+	stars[1].result = second_result;
+	stars[1].json = "{\"two\"}";
+	options.chain = chain;
+	options.providers = with_stars;
+	start(&options);
+}
+
+static void
+test_chain_at_once(void **state)
+{
+	struct source_state states[3];
+
+	(void)state;
+	start_chain(three, 0, 0);
+	assert_string_equal(search_now(), "{\"one\"}");
+	assert_int_equal(stars[1].asked, 0);
+	stars[0].result = SOURCE_E_FAILED;
+	assert_string_equal(search_now(), "{\"two\"}");
+	stars[1].result = SOURCE_E_FAILED;
+	assert_true(names(search_now(), "built-in"));
+	assert_int_equal(source_states(source, states, 3), 2);
+	assert_string_equal(states[0].provider, "first");
+	assert_int_equal(states[0].asked, 3);
+	assert_int_equal(states[1].asked, 2);
+	assert_int_equal(source_states(source, states, 1), 1);
+}
+
+static void
+test_chain_all_fail(void **state)
+{
+	struct source_request *request;
+
+	(void)state;
+	start_chain(two, SOURCE_E_FAILED, SOURCE_E_FAILED);
+	assert_string_equal(search_now(), "{\"one\"}");
+	stars[1].result = SOURCE_E_PENDING;
+	request = search_later();
+	assert_ptr_equal(request, stars[1].held);
+	source_request_fail(request, TEXT("{\"late\"}"));
+	assert_int_equal(answers.count, 1);
+	assert_string_equal(answers.json, "{\"one\"}");
+	stars[0].result = SOURCE_E_PENDING;
+	source_request_fail(search_later(), TEXT("{\"late\"}"));
+	assert_int_equal(answers.count, 1); /* the second one has it now */
+	source_request_fail(stars[1].held, TEXT("{\"later\"}"));
+	assert_int_equal(answers.count, 2);
+	assert_string_equal(answers.json, "{\"late\"}");
+}
+
+static void
+test_chain_goes_on(void **state)
+{
+	struct source_request *request;
+
+	(void)state;
+	start_chain(three, SOURCE_E_PENDING, SOURCE_E_PENDING);
+	request = search_later();
+	source_request_fail(request, TEXT("{\"late\"}"));
+	assert_ptr_equal(stars[1].held, request);
+	source_request_fail(request, TEXT("{\"later\"}"));
+	assert_int_equal(answers.count, 1);
+	assert_true(names(answers.json, "built-in"));
+	request = search_later();
+	source_request_fail(request, TEXT("{\"late\"}"));
+	source_request_answer(request, TEXT("{}"));
+	assert_int_equal(answers.count, 2);
+	request = search_later();
+	source_request_fail(request, TEXT("{\"late\"}"));
+	source_cancel(request);
+	assert_int_equal(stars[0].canceled, 0);
+	assert_int_equal(stars[1].canceled, 1);
+	assert_int_equal(answers.count, 2);
+}
+
+/* Who stays in the chain keeps its requests. */
+static void
+test_chain_changes(void **state)
+{
+	static const char *const turned[] = {"local", "first", NULL};
+	static const char *const doubled[] = {"local", "first", "local", NULL};
+	struct source_options options = options_for(NULL);
+	struct source_request *kept;
+
+	(void)state;
+	start_chain(two, SOURCE_E_PENDING, SOURCE_E_PENDING);
+	kept = search_later();
+	source_request_fail(search_later(), TEXT("{}"));
+	options.providers = with_stars;
+	options.chain = doubled;
+	assert_int_equal(source_reload(source, &options), -EEXIST);
+	options.chain = turned;
+	assert_int_equal(source_reload(source, &options), 0);
+	assert_int_equal(stars[1].canceled, 1);
+	assert_int_equal(stars[1].freed, 1);
+	assert_int_equal(stars[0].freed, 0);
+	assert_int_equal(answers.count, 1); /* that of the second */
+	source_request_fail(kept, TEXT("{\"gone\"}"));
+	assert_int_equal(answers.count, 2);
+	assert_string_equal(answers.json, "{\"gone\"}");
+	assert_true(names(search_now(), "built-in"));
 }
 
 static int
@@ -722,6 +938,10 @@ main(void)
 		SOURCE_TEST(test_freed_at_any_moment),
 		SOURCE_TEST(test_other_provider),
 		SOURCE_TEST(test_change_provider),
+		SOURCE_TEST(test_chain_at_once),
+		SOURCE_TEST(test_chain_all_fail),
+		SOURCE_TEST(test_chain_goes_on),
+		SOURCE_TEST(test_chain_changes),
 	};
 
 	sigaction(SIGBUS, NULL, &guard_action);
