@@ -69,10 +69,16 @@ log_out(const char *bytes, size_t len)
 }
 
 void
-reply_release(struct reply *reply)
+reply_take(struct reply *reply)
 {
 	log_out(reply->bytes.bytes, reply->bytes.len);
 	reply_stop_waiting(reply);
+}
+
+void
+reply_release(struct reply *reply)
+{
+	reply_take(reply);
 	reply->ready(reply, reply->owner);
 }
 

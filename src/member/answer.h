@@ -47,6 +47,9 @@ struct reply *reply_free(struct reply *reply);
 /* It has what it waited for: ready is called. */
 void reply_release(struct reply *reply);
 
+/* The same, but ready is not called: its owner takes it. */
+void reply_take(struct reply *reply);
+
 /* Commands that are answered together: read, looked up ahead, then answered in order. */
 enum { ANSWER_BATCH = 16 };
 

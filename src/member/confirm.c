@@ -64,12 +64,13 @@ static void
 release(struct member *m)
 {
 	struct confirm *c = &m->confirm;
-	const uint64_t confirmed = table_confirmed_round(m->table);
 	const int64_t now_ns = clock_monotonic_ns();
 	struct reply *reply;
 
+	/* In a table of our own nobody else confirms anything. */
+	c->confirmed = table_is_private(m->table) ? 0 : table_confirmed_round(m->table);
 	for (int i = 0; i < RELEASE_MAX && (reply = TAILQ_FIRST(&c->waiting)); i++) {
-		bool is_confirmed = reply->round <= confirmed && !table_is_private(m->table);
+		bool is_confirmed = confirm_is_over(reply);
 
 		if (!is_confirmed && reply->deadline_ns > now_ns && m->conf.ack_after > 0)
 			break;
@@ -133,6 +134,12 @@ confirm_hold(struct reply *reply)
 	return true;
 }
 
+bool
+confirm_is_over(const struct reply *reply)
+{
+	return reply->round <= reply->member->confirm.confirmed;
+}
+
 void
 confirm_moved(struct member *m)
 {
@@ -140,6 +147,7 @@ confirm_moved(struct member *m)
 	struct reply *reply;
 
 	/* Rounds there have numbers of their own, and may be far beyond those that are waited for. */
+	c->confirmed = 0;
 	for (reply = TAILQ_FIRST(&c->waiting); reply; reply = TAILQ_NEXT(reply, waiting))
 		reply->round = table_next_round(m->table);
 	c->has_news = true;

@@ -24,6 +24,7 @@ struct confirm {
 	struct wake *wake;	     /* ours; NULL: nothing has waited yet, or there is no folder for it */
 	struct loop_timer *timer;    /* while something waits */
 	struct confirm_list waiting; /* replies, in the order of their rounds */
+	uint64_t confirmed;	     /* the last round known to be, of the table that replies wait for */
 	bool is_late;		     /* the last one that was released had waited in vain */
 	bool has_news;		     /* something was put into the table in this turn, or waits since it */
 };
@@ -34,6 +35,9 @@ void confirm_init(struct member *m);
 /* An AT reply whose fix is in the table, all of it in reply->bytes. false: it need not, or cannot, wait. Else its
    state is REPLY_FOR_PEERS, and `ready` will be called. */
 bool confirm_hold(struct reply *reply);
+
+/* It waited for a round that is known to be confirmed; it will be released in this turn. */
+bool confirm_is_over(const struct reply *reply);
 
 /* It waits no more. */
 void confirm_forget(struct reply *reply);

@@ -223,6 +223,27 @@ session_is_full(const struct session *s)
 static int session_work(struct session *s);
 static void session_settle(struct session *s, int r);
 
+/* It is ready: the session waits for it no more. */
+static void
+queue_ready(struct session *s, const struct reply *reply)
+{
+	s->pending--;
+	s->queued += reply->bytes.len;
+	if (s->store == reply)
+		s->store = NULL;
+}
+
+/* Whether it can go out. Peers confirm many replies at once: all of them go out with the first. */
+static bool
+queue_takes(struct session *s, struct reply *reply)
+{
+	if (reply->state == REPLY_FOR_PEERS && confirm_is_over(reply)) {
+		reply_take(reply);
+		queue_ready(s, reply);
+	}
+	return reply->state == REPLY_READY;
+}
+
 /* Moves what is ready at the head of the queue to `out`. */
 static int
 queue_drain(struct session *s)
@@ -230,7 +251,7 @@ queue_drain(struct session *s)
 	struct reply *reply;
 	int r = session_send_kept(s);
 
-	while (r == 0 && (reply = TAILQ_FIRST(&s->queue)) && reply->state == REPLY_READY) {
+	while (r == 0 && (reply = TAILQ_FIRST(&s->queue)) && queue_takes(s, reply)) {
 		if (s->out.len == 0)
 			s->sent_ns = s->member->now_ns;
 		r = buffer_append(&s->out, (struct text){reply->bytes.bytes, reply->bytes.len});
@@ -247,10 +268,7 @@ on_reply_ready(struct reply *reply, void *owner)
 	struct session *s = session_check(owner);
 	int r;
 
-	s->pending--;
-	s->queued += reply->bytes.len;
-	if (s->store == reply)
-		s->store = NULL;
+	queue_ready(s, reply);
 	if (reply->bytes.len == 0) {
 		session_drop(s, "no memory for a reply");
 		return;
