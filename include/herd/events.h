@@ -55,6 +55,11 @@
 /* Places */
 #define MSG_PLACES_LOADED  "dde3cf119f704e6ca9c6de358cace88e"
 #define MSG_PLACES_REFUSED "0413d291a93f41168755c845f50cf8b8"
+#define MSG_PLACES_DOWN	   "6ac503a2f51741268841dac7ecd13b0b" /* a service fails and is left alone for a while */
+#define MSG_PLACES_UP	   "147bc5161bb445b78edf4c2fcd1888a6"
+#define MSG_PLACES_DENIED  "b70c6366584f4b708e90023ca3618edb" /* it wants a key, another key, a contact */
+#define MSG_PLACES_LIMITED "aba24543e7a44256842b083e3a09145d" /* the requests of the day are used up */
+#define MSG_PLACES_FAULT   "bc1bf4a85ca24c4ebb143f3b486c2b89" /* an answer that cannot be used */
 
 /* Connections: summaries, rate-limited */
 #define MSG_CONNECTION_DROPPED "52b3717cac744853b1b1474bdbfd2764"

@@ -116,16 +116,16 @@ const char *log_quote(struct log_quoted *q, struct text t);
  */
 struct log_limit {
 	const char *what; /* "Messages about WHAT kept back: N" */
-	uint32_t burst;
 	int64_t interval_ns;
 	int64_t begin_ns; /* of the running interval */
-	uint32_t count;	  /* in it */
 	uint64_t suppressed;
+	uint32_t burst;
+	uint32_t count; /* in the running interval */
 };
 
 #define LOG_LIMIT(what, burst, interval_s)                             \
 	{                                                              \
-		what, burst, (interval_s)*INT64_C(1000000000), 0, 0, 0 \
+		what, (interval_s)*INT64_C(1000000000), 0, 0, burst, 0 \
 	}
 
 /* now_ns: monotonic. Check log_enabled() first where the level is seldom on. */

@@ -10,6 +10,7 @@
 #include "ctl/ctl.h"
 #include "ctl/program.h"
 #include "ctl/roster.h"
+#include "ctl/services.h"
 
 enum {
 	PROBLEMS_MAX = 8,
@@ -249,6 +250,7 @@ show_status(const struct ctl *ctl, const struct status *s)
 		show_counters(w, &s->roster);
 	}
 	show_programs(w, &s->programs);
+	services_show(w, &s->programs);
 	writer_object_end(w);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "member/door.h"
+#include "member/supply.h"
 
 #define TELL_EVERY_NS (2 * CLOCK_SECOND_NS)
 
@@ -170,8 +171,7 @@ health_describe(struct member *m, struct report *ret)
 				"the last %u starts ended badly: clients wait until this one goes to work",
 				starts_bad(m->health.starts));
 	describe_table(m, &r);
-	if (m->health.places[0])
-		report_degraded(&r, "places: %s", m->health.places);
+	supply_describe(m, &r);
 	if (m->session_count >= m->conf.connections_max)
 		report_degraded(&r, "connections-max = %" PRIu32 " are open: new clients are refused",
 				m->conf.connections_max);

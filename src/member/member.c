@@ -21,7 +21,7 @@
 #include "member/crowd.h"
 #include "member/door.h"
 #include "member/session.h"
-#include "places/embedded.h"
+#include "member/supply.h"
 
 enum {
 	TICK_MS = 250,		    /* deadlines */
@@ -47,8 +47,6 @@ member_publish_counts(struct member *m)
 }
 
 /* --- settings ---------------------------------------------------------------- */
-
-static struct source_options source_options_of(struct member *m);
 
 /* Room for the longest piece of a line and one recv behind it, and for its "? " copy; never shrinks. */
 static int
@@ -113,13 +111,8 @@ member_allow_descriptors(struct member *m)
 static void
 member_apply(struct member *m)
 {
-	struct source_options source = source_options_of(m);
-	int r;
-
 	table_set_ttl(m->table, m->conf.fix_ttl_ns);
-	r = source_reload(m->source, &source);
-	if (r < 0)
-		log_error_r(r, "Cannot change the source of places, keeping the old one");
+	supply_apply(m);
 }
 
 /* What a settings file has wrong, for whoever asked to have it read; reply may be NULL. */
@@ -167,32 +160,6 @@ static void
 member_on_reload(void *arg)
 {
 	member_reload(arg, NULL);
-}
-
-/* --- places --------------------------------------------------------------------- */
-
-static void
-member_on_places(void *arg, enum source_event event, const char *text)
-{
-	struct member *m = arg;
-
-	snprintf(m->health.places, sizeof(m->health.places), "%s", event == SOURCE_BAD_FILE ? text : "");
-	if (event == SOURCE_BAD_FILE)
-		log_event(LOG_ERR, MSG_PLACES_REFUSED, LOG_NO_FIELDS, "%s", text);
-	else
-		log_event(LOG_INFO, MSG_PLACES_LOADED, LOG_NO_FIELDS, "%s", text);
-}
-
-static struct source_options
-source_options_of(struct member *m)
-{
-	return (struct source_options){
-		.file = m->conf.places_file,
-		.rank = m->conf.places_rank == CONF_RANK_DISTANCE ? PLACES_DISTANCE : PLACES_PROMINENCE,
-		.built_in = places_embedded(),
-		.noticed = member_on_places,
-		.noticed_arg = m,
-	};
 }
 
 /* --- the table -------------------------------------------------------------------- */
@@ -308,6 +275,7 @@ member_on_control(void *arg, struct text verb, struct text argument, struct json
 	} else if (text_equal(verb, TEXT(HERD_CONTROL_STATUS))) {
 		health_describe(m, &report);
 		control_add_report(reply, &report);
+		supply_add_states(m, reply);
 		control_set_ok(reply);
 	} else {
 		return CONTROL_E_UNKNOWN;
@@ -554,7 +522,6 @@ member_start_timers(struct member *m)
 static int
 member_set_up(struct member *m)
 {
-	struct source_options source = source_options_of(m);
 	int r;
 
 	r = loop_new(&m->loop);
@@ -580,9 +547,9 @@ member_set_up(struct member *m)
 	r = member_open_table(m);
 	if (r != 0)
 		return r;
-	r = source_new(&m->source, loop_base(m->loop), &source);
+	r = supply_open(m);
 	if (r < 0)
-		return log_error_r(r, "Cannot set up the source of places");
+		return r;
 	member_open_control(m);
 	return 0;
 }

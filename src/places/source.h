@@ -33,7 +33,7 @@ enum source_event {
 	SOURCE_BAD_FILE, /* a file could not be used; the text says why, and what is used instead */
 	SOURCE_DOWN,	 /* a service fails and is left alone; the text says which, why, and for how long */
 	SOURCE_UP,	 /* it answers again */
-	SOURCE_REFUSED,	 /* a service wants something of the operator: a key, another key, a contact */
+	SOURCE_DENIED,	 /* a service wants something of the operator: a key, another key, a contact */
 	SOURCE_LIMITED,	 /* the requests of this day are used up */
 	SOURCE_FAULT,	 /* an answer could not be used: cut short, too big, of a wrong shape, redirected */
 	SOURCE_EVENT_COUNT
