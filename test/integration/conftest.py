@@ -5,6 +5,7 @@ import signal
 import pytest
 
 import harness
+import upstream as upstreams
 
 
 def on_term(number, frame):
@@ -80,3 +81,19 @@ def client(alpha):
 	with alpha.client() as connection:
 		yield connection
 		assert connection.ask(b"still here") == b"? still here\n"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+	"""For servers that play places services."""
+	return upstreams.Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def upstream(certificates):
+	"""Places services of this test alone."""
+	server = upstreams.Upstream(certificates)
+	try:
+		yield server
+	finally:
+		server.end()
