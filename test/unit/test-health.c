@@ -28,9 +28,46 @@ struct fixture {
 	bool works; /* the member's timers do what they should */
 };
 
+/* --- a places service on the network ----------------------------------------------------- */
+
+static struct source_state service_state;
+
+static int
+service_new(void **ret_state, struct source *s, struct event_base *base, const struct source_options *options)
+{
+	(void)s;
+	(void)base;
+	(void)options;
+	*ret_state = &service_state;
+	return 0;
+}
+
+static void
+service_describe(void *state, struct source_state *ret)
+{
+	const struct source_state *is = state;
+
+	*ret = *is;
+	ret->provider = "google";
+}
+
+static void
+service_free(void *state)
+{
+	(void)state;
+}
+
+static const struct source_provider service = {
+	.name = "google", .new = service_new, .describe = service_describe, .free = service_free};
+static const struct source_provider *const services[] = {&service, NULL};
+
+/* --- a member ------------------------------------------------------------------------------- */
+
 static int
 setup(void **state)
 {
+	static const char *const chain[] = {"google", NULL};
+	const struct source_options source = {.chain = chain, .providers = services};
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct table_options table;
 
@@ -38,6 +75,8 @@ setup(void **state)
 	snprintf(f->shm, sizeof(f->shm), "/herd-test-health-%d", (int)getpid());
 	table = (struct table_options){.name = f->shm, .clients = 64, .long_clients = 64};
 	help_member_new(&f->m);
+	service_state = (struct source_state){.state = "ok"};
+	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &source), 0);
 	f->m.conf.shm = f->shm;
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
@@ -163,6 +202,22 @@ test_other_troubles(void **state)
 	f->m.session_room = 1000;
 	assert_non_null(strstr(line_of(f), "; 1000 clients are all the descriptors allow (LimitNOFILE=): "
 					   "new clients wait. "));
+}
+
+/* What clients get of a service that fails is less than they should. */
+static void
+test_places_service(void **state)
+{
+	struct fixture *f = *state;
+
+	helper_comes(f);
+	service_state = (struct source_state){.state = "ok", .day_used = 13, .day_max = 1000};
+	assert_string_equal(
+		line_of(f),
+		"0 clients connected, 0 fixes held, 0 updates/s, google 13 of 1000 requests today");
+	service_state = (struct source_state){.state = "down", .why = "5 failures in a row"};
+	assert_string_equal(line_of(f), "0 clients connected, 0 fixes held, 0 updates/s. "
+					"Degraded: places: google: 5 failures in a row");
 }
 
 /* --- sockets --------------------------------------------------------------------------- */
@@ -396,6 +451,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_no_helper, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_private_table, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_troubles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_places_service, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sockets_that_differ, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_progress, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_progress_without_shared_memory, setup, teardown),
