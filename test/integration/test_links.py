@@ -535,6 +535,54 @@ def test_certificates_read_anew(hosts, authority):
 	until(lambda: "hill" in smith.up() and smith.peers()["hill"]["since"] > since, "a link with the new one")
 
 
+def take_certificate(host, authority, tmp_path):
+	"""A certificate and a key of this authority, and not its ca.crt."""
+	new = tmp_path / ("new-" + host.name)
+	authority.issue(host.name, str(new))
+	for file in ("host.key", "host.crt"):
+		os.replace(new / file, os.path.join(host.settings["flood.tls-dir"], file))
+	host.herd.ctl("reload", "--helper")
+
+
+def trust(host, *authorities, reload=True):
+	"""In this order, with what they have revoked."""
+	for file in ("ca.crt", "ca.crl"):
+		with open(os.path.join(host.settings["flood.tls-dir"], file), "wb") as out:
+			for authority in authorities:
+				with open(os.path.join(authority.folder, file), "rb") as part:
+					out.write(part.read())
+	if reload:
+		host.herd.ctl("reload", "--helper")
+
+
+def test_another_authority_takes_over(hosts, authority, make_herd, tmp_path):
+	"""As herd-flood(8) has it; whoever has old and new certificates is linked all the time."""
+	new = Authority(make_herd(), tmp_path / "new")
+	hill = certified(hosts, authority, "hill").start()
+	smith = certified(hosts, authority, "smith").start(peers=["hill 127.0.0.1:%d" % hill.port])
+	smith.wait_up("hill")
+	since = smith.peers()["hill"]["since"]
+	for host in (hill, smith):
+		trust(host, authority, new)
+	take_certificate(hill, new, tmp_path)
+	assert smith.peers()["hill"]["since"] == since
+	smith.stop()
+	smith.start(peers=["hill 127.0.0.1:%d" % hill.port])	# an old certificate meets a new one
+	smith.wait_up("hill")
+	take_certificate(smith, new, tmp_path)
+	trust(hill, new)
+	until(lambda: smith.peers()["hill"]["state"] == "up", "a link between the new certificates")
+	trust(smith, new)
+	until(lambda: smith.up() == {"hill"} and hill.up() == {"smith"}, "the link")
+	client = fresh()
+	tell(hill.member("Alpha"), client)
+	until(lambda: client.decode() in smith.fixes(), "the fix")
+	jaquez = certified(hosts, authority, "jaquez")
+	trust(jaquez, authority, new, reload=False)	# so that it is hill who refuses
+	jaquez.start(peers=["hill 127.0.0.1:%d" % hill.port])
+	hill.flood.wait_log("its certificate for 'jaquez': unable to get local issuer certificate")
+
+
 def test_shared_keys(hosts, tmp_path):
 	one, other = "the first key of the herd", "the second key of the herd"
 
