@@ -14,6 +14,7 @@
 	X(places_import) \
 	X(config)        \
 	X(reload)        \
+	X(restart)       \
 	X(add)           \
 	X(remove)        \
 	X(peers)         \

@@ -176,6 +176,25 @@ programs_find(struct programs *ret, const struct ctl *ctl)
 	return 0;
 }
 
+int
+programs_take(struct programs *p, const struct ctl *ctl, const char *helper, int argc, char **argv)
+{
+	int r = 0;
+
+	if (!helper && argc == 0)
+		return programs_find(p, ctl);
+	if (helper)
+		r = programs_add(p, ctl, NULL);
+	for (int i = 0; i < argc && r == 0; i++) {
+		if (!fix_server_valid(text_of(argv[i])))
+			return ctl_fail(CTL_USAGE, "'%s' is no name of a member", argv[i]);
+		r = programs_add(p, ctl, argv[i]);
+	}
+	return r == -ENAMETOOLONG ? ctl_fail(CTL_CONFIG, "control-dir = %s is too long for a socket's path",
+					     ctl->conf->control_dir)
+				  : r;
+}
+
 /* --- what they say ------------------------------------------------------------------------------ */
 
 int
@@ -267,6 +286,12 @@ bool
 program_is_ok(const struct program *p)
 {
 	return reply_bool(p->reply, "ok");
+}
+
+uint64_t
+program_pid(const struct program *p)
+{
+	return reply_count(p->reply, "pid");
 }
 
 struct text

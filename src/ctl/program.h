@@ -34,6 +34,10 @@ int programs_find(struct programs *ret, const struct ctl *ctl);
 /* Adds the member of this name, or the helper (NULL), whether it is there or not. -ENOMEM, -ENAMETOOLONG. */
 int programs_add(struct programs *p, const struct ctl *ctl, const char *name);
 
+/* What a command's operands and --helper (NULL: not given) name, or, when nothing is named, what programs_find()
+   finds. 0; CTL_USAGE, CTL_CONFIG, said; -ENOMEM. */
+int programs_take(struct programs *p, const struct ctl *ctl, const char *helper, int argc, char **argv);
+
 /* Sends the request; afterwards either reply is set, instead of the last one, or error is. */
 void program_ask(struct program *p, const struct ctl *ctl, const char *request, int64_t timeout_ns);
 
@@ -46,8 +50,9 @@ bool program_is_gone(const struct program *p);
 /* What a program sends: one line with a JSON object. -EPROTO: it is none; -ENOMEM. */
 int program_parse(struct text line, struct json_object **ret);
 
-/* Parts of the reply; what is missing or of another type: false, "", nothing. The text lives as long as the reply. */
+/* Parts of the reply; what is missing or of another type: false, 0, "", nothing. The text lives as long as the reply. */
 bool program_is_ok(const struct program *p);
+uint64_t program_pid(const struct program *p);
 struct text program_string(const struct program *p, const char *key);
 
 enum { PROGRAM_STRINGS_MAX = 64 };

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/fix.h"
 #include "ctl/ctl.h"
 #include "ctl/program.h"
 
@@ -18,25 +17,6 @@ static const struct options_entry entries[] = {
 	{.name = "timeout", .argument = "TIME", .help = "Give up after this long (30s)"},
 	{0},
 };
-
-/* --- whom ------------------------------------------------------------------------------- */
-
-static int
-add_named(struct programs *p, const struct ctl *ctl, int argc, char **argv)
-{
-	int r = 0;
-
-	if (options_value(ctl->options, "helper"))
-		r = programs_add(p, ctl, NULL);
-	for (int i = 0; i < argc && r == 0; i++) {
-		if (!fix_server_valid(text_of(argv[i])))
-			return ctl_fail(CTL_USAGE, "'%s' is no name of a member", argv[i]);
-		r = programs_add(p, ctl, argv[i]);
-	}
-	return r == -ENAMETOOLONG ? ctl_fail(CTL_CONFIG, "control-dir = %s is too long for a socket's path",
-					     ctl->conf->control_dir)
-				  : r;
-}
 
 /* --- what came of it ----------------------------------------------------------------------- */
 
@@ -160,7 +140,7 @@ reload_run(struct ctl *ctl, int argc, char **argv)
 
 	r = ctl_option_duration(ctl, "timeout", CLOCK_MSEC_NS, &timeout_ns);
 	if (r == 0)
-		r = named ? add_named(&p, ctl, argc, argv) : programs_find(&p, ctl);
+		r = programs_take(&p, ctl, options_value(ctl->options, "helper"), argc, argv);
 	if (r != 0)
 		return r;
 	r = reload_all(ctl, &p, named, timeout_ns);

@@ -18,7 +18,6 @@
 #include "ctl/ctl.h"
 
 enum {
-	ARGUMENTS_MAX = 16,
 	SAID_MAX = 1500, /* of what it says, shown */
 	POLL_MS = 50,
 };
@@ -157,10 +156,10 @@ one_line(struct run *run)
 static int
 run_it(struct run *run, const char *const arguments[])
 {
-	char *argv[ARGUMENTS_MAX + 3] = {(char *)"systemctl", (char *)"--no-ask-password"};
+	char *argv[SYSTEMCTL_ARGUMENTS_MAX + 3] = {(char *)"systemctl", (char *)"--no-ask-password"};
 	int status = 0, r;
 
-	for (size_t i = 0; i < ARGUMENTS_MAX && arguments[i]; i++)
+	for (size_t i = 0; i < SYSTEMCTL_ARGUMENTS_MAX && arguments[i]; i++)
 		argv[i + 2] = (char *)arguments[i];
 	signal(SIGCHLD,
 	       SIG_DFL); /* who started us may have it ignored, and then nobody hears how a child ended */
@@ -201,4 +200,13 @@ systemctl_quietly(const char *const arguments[])
 	struct run run = {.from = -1};
 
 	(void)run_it(&run, arguments);
+}
+
+int
+systemctl_asks(const char *const arguments[])
+{
+	struct run run = {.from = -1};
+	int r = run_it(&run, arguments);
+
+	return r > 0 ? 1 : r;
 }

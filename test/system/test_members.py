@@ -1,6 +1,7 @@
 """More members, by herdctl and by the settings, right and wrong."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -110,6 +111,39 @@ def test_herdctl_add_with_datagrams(machine):
 		assert client.receive() == b"? hello\n"
 	machine.run("herdctl", "remove", "Bravo")
 	assert machine.active("herd-udp@Bravo.socket") == "inactive"
+
+
+# --- restarting them ---------------------------------------------------------
+
+def main_pids(machine, units):
+	"""As the machine numbers them."""
+	return [int(machine.run("systemctl", "show", "--property=MainPID", "--value", unit).stdout) for unit in units]
+
+
+def test_rolling_restart(machine):
+	"""The helper, then one member after the other; one that does not come back stops it there."""
+	for name, port in (("Bravo", 12001), ("Charlie", 12002)):
+		machine.run("herdctl", "add", name, "--listen", "127.0.0.1:%d" % port)
+	units = ["herd-flood.service", "herd@Alpha.service", "herd@Bravo.service", "herd@Charlie.service"]
+	pids = main_pids(machine, units)
+	with machine.client() as client:
+		client.iamat(b"kiwi", LOCATION)
+	shown = json.loads(machine.run("herdctl", "--json", "restart", "--rolling").stdout)["restarted"]
+	assert [entry["unit"] for entry in shown] == units
+	assert [entry["pid"] for entry in shown] == main_pids(machine, units)
+	assert not {entry["pid"] for entry in shown} & set(pids)
+	with machine.client(("127.0.0.1", 12002)) as client:
+		assert client.held(b"kiwi")
+	pids = main_pids(machine, units)
+	machine.write("/etc/systemd/system/herd@Bravo.service.d/broken.conf", "[Service]\nExecStart=\nExecStart=/bin/false\nRestart=no\n")
+	machine.systemctl("daemon-reload")
+	done = machine.run("herdctl", "restart", "--rolling", "Alpha", "Bravo", "Charlie", status=2)
+	assert "herd@Bravo" in done.stderr and "1 more were not touched" in done.stderr
+	now = main_pids(machine, units)
+	assert now[3] == pids[3] and now[1] != pids[1]
+	done = machine.run("herdctl", "restart", "Charlie", "Bravo", status=2)
+	assert "herd@Bravo.service is not active" in done.stderr
+	assert main_pids(machine, units)[3] == pids[3]
 
 
 # --- mistakes ---------------------------------------------------------------
