@@ -17,8 +17,8 @@ enum {
 	STRING_MAX = 6 * PLACES_TEXT_MAX + 2,
 	/* A text of n bytes of types has at most (n + 1) / 2 of them, each in quotes and with a comma. */
 	TYPES_MAX = 6 * PLACES_TEXT_MAX + 3 * (PLACES_TEXT_MAX + 1) / 2,
-	COORDINATE_MAX = 12, /* -180.1234567 */
-	FIXED_MAX = 512,     /* all else that is written for one place */
+	COORDINATE_MAX = JSON_DEGREES_MAX,
+	FIXED_MAX = 512, /* all else that is written for one place */
 	PLACE_MAX = FIXED_MAX + 6 * COORDINATE_MAX + TYPES_MAX + 4 * STRING_MAX,
 	HTML_MAX = 6 * PLACES_TEXT_MAX, /* &quot; */
 	HALF_TURN_E7 = 1800000000,
@@ -94,9 +94,8 @@ json_put_string(char *out, struct text t)
 	return out;
 }
 
-/* Degrees with as many decimals as they need. */
-static char *
-put_degrees(char *out, int32_t e7)
+char *
+json_put_degrees(char *out, int32_t e7)
 {
 	uint32_t magnitude = e7 < 0 ? 0 - (uint32_t)e7 : (uint32_t)e7;
 	uint32_t decimals = magnitude % 10000000;
@@ -123,9 +122,9 @@ put_point(char *out, int64_t lat_e7, int64_t lon_e7)
 	else if (lon_e7 < -HALF_TURN_E7)
 		lon_e7 += 2 * (int64_t)HALF_TURN_E7;
 	out = PUT(out, "{\"lat\":");
-	out = put_degrees(out, (int32_t)lat_e7);
+	out = json_put_degrees(out, (int32_t)lat_e7);
 	out = PUT(out, ",\"lng\":");
-	out = put_degrees(out, (int32_t)lon_e7);
+	out = json_put_degrees(out, (int32_t)lon_e7);
 	*out++ = '}';
 	return out;
 }
@@ -261,8 +260,8 @@ put_place(char *out, const struct place *p)
 	return out;
 }
 
-static char *
-put_html(char *out, struct text t)
+char *
+json_put_html(char *out, struct text t)
 {
 	for (size_t i = 0; i < t.len; i++) {
 		switch (t.at[i]) {
@@ -295,7 +294,7 @@ append_head(struct buffer *out, struct text attribution)
 	if (attribution.len > PLACES_TEXT_MAX)
 		attribution.len = PLACES_TEXT_MAX;
 	if (attribution.len) {
-		const char *html_end = put_html(html, attribution);
+		const char *html_end = json_put_html(html, attribution);
 
 		end = json_put_string(end, (struct text){html, (size_t)(html_end - html)});
 	}
