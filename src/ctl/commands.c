@@ -5,6 +5,7 @@
 
 #define COMMANDS(X)      \
 	X(status)        \
+	X(doctor)        \
 	X(members)       \
 	X(fixes)         \
 	X(watch)         \
