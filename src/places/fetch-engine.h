@@ -1,0 +1,46 @@
+#ifndef PLACES_FETCH_ENGINE_H
+#define PLACES_FETCH_ENGINE_H
+/*
+ * Engine: one of curl's multi handles on the event loop, with the options its
+ * transfers share and the authorities they trust. For fetch.c alone.
+ */
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "places/fetch.h"
+
+struct engine; /* opaque */
+
+/* Something happened in curl: see engine_take(). Comes from the event loop only. The engine may be freed. */
+typedef void engine_turned(void *arg);
+
+/* *connections counts attempts to connect. */
+int engine_new(struct engine **ret, struct event_base *base, const struct fetch_options *options,
+	       engine_turned *turned, void *arg, uint64_t *connections);
+
+/* No transfer may be under way. Accepts NULL, returns NULL. */
+struct engine *engine_free(struct engine *e);
+CLEANUP_POINTER(struct engine, engine_free);
+
+/* A handle with all the options that do not depend on the request; NULL: no memory. It goes back with
+   engine_put(), not while it is under way; pointers set in it must be valid until then. */
+CURL *engine_get(struct engine *e);
+void engine_put(struct engine *e, CURL *easy);
+
+/* Hands a transfer over; nothing is sent before engine_kick(). Negative errno. */
+int engine_add(struct engine *e, CURL *easy);
+void engine_kick(struct engine *e);
+
+/* A transfer is given up. */
+void engine_remove(struct engine *e, CURL *easy);
+
+/* The next one that ended, and is under way no longer; NULL: none. */
+CURL *engine_take(struct engine *e, CURLcode *ret_code);
+
+uint32_t engine_under_way(const struct engine *e);
+
+/* Why there is no TLS with this engine; "": there is. */
+const char *engine_no_tls(const struct engine *e);
+
+#endif
