@@ -30,8 +30,9 @@ struct web_answer {
 	size_t references;
 	size_t size;
 	size_t count;
-	struct text head;	     /* all before the first place; of a failure: the whole object */
-	struct text status, message; /* of a failure */
+	struct text head; /* all before the first place; of a failure: the whole object */
+	struct text status, message;
+	bool is_failure;
 	const struct web_draft_place *places;
 	const char *texts;
 	max_align_t block[]; /* places, their texts, the rest */
@@ -70,7 +71,7 @@ web_answer_count(const struct web_answer *a)
 bool
 web_answer_is_failure(const struct web_answer *a)
 {
-	return a->status.len > 0;
+	return a->is_failure;
 }
 
 struct text
@@ -167,6 +168,7 @@ web_answer_new(struct web_answer **ret, const struct web_draft *d)
 		return -ENOMEM;
 	at = (char *)a->block;
 	a->count = d->count;
+	a->status = d->count ? TEXT("OK") : TEXT("ZERO_RESULTS");
 	a->places = (struct web_draft_place *)a->block;
 	a->texts = at + array;
 	if (d->count) {
@@ -200,6 +202,7 @@ web_answer_failure(struct web_answer **ret, struct text status, const char *form
 	if (a) {
 		char *at = (char *)a->block;
 
+		a->is_failure = true;
 		a->head = (struct text){at, json.len};
 		at = text_put(at, (struct text){json.bytes, json.len});
 		a->status = (struct text){at, status.len};

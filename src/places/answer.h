@@ -72,7 +72,8 @@ size_t web_answer_size(const struct web_answer *a);
 size_t web_answer_count(const struct web_answer *a);
 bool web_answer_is_failure(const struct web_answer *a);
 
-/* Of a failure, for a log: its status word and message; else empty. Live as long as the answer. */
+/* The status word (OK, ZERO_RESULTS, or that of a failure), and what a failure has to say for a log, else empty. They
+   live as long as the answer. */
 struct text web_answer_status(const struct web_answer *a);
 struct text web_answer_message(const struct web_answer *a);
 

@@ -64,4 +64,12 @@ int service_parse(const struct service_reading *rd, struct text body, struct jso
 /* web_answer_new(); a failure if the key is in it, or it is too long. */
 int service_answer(const struct service_reading *rd, const struct web_draft *d);
 
+/* --- google-place.c -------------------------------------------------------- */
+
+/* {"latitude":..,"longitude":..}, where zeros are left out; `point` may be NULL. False: it is none. */
+bool google_read_point(struct json_object *point, int32_t *ret_lat_e7, int32_t *ret_lon_e7);
+
+/* A place of the new API, at that position, as one of the old. */
+void google_put_place(struct pen *p, struct json_object *place, int32_t lat_e7, int32_t lon_e7);
+
 #endif

@@ -90,7 +90,7 @@ make(struct text t, const char **ret_why)
 	*ret_why = "no memory to read it";
 	if (!tokener)
 		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT); /* that it is UTF-8 has been seen */
 	root = json_tokener_parse_ex(tokener, t.at, (int)t.len);
 	error = json_tokener_get_error(tokener);
 	if (error == json_tokener_success && json_tokener_get_parse_end(tokener) == t.len)

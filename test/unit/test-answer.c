@@ -37,6 +37,8 @@ test_empty(void **state)
 			  TEXT("{\"html_attributions\":[],\"results\":[],\"status\":\"ZERO_RESULTS\"}"));
 	assert_false(web_answer_is_failure(a));
 	assert_int_equal(web_answer_count(a), 0);
+	assert_text_equal(web_answer_status(a), TEXT("ZERO_RESULTS"));
+	assert_int_equal(web_answer_message(a).len, 0);
 	assert_null(web_answer_unref(a));
 	assert_null(web_answer_unref(NULL));
 }
@@ -78,6 +80,7 @@ test_references(void **state)
 	assert_true(web_answer_size(a) > sizeof(struct web_draft_place) + 2);
 	assert_true(web_answer_size(a) < 400);
 	assert_ptr_equal(web_answer_ref(a), a);
+	assert_text_equal(web_answer_status(a), TEXT("OK"));
 	web_answer_unref(a);
 	json_object_put(put_answer(a, &whole_earth, PLACES_DISTANCE));
 	web_answer_unref(a);
@@ -87,32 +90,47 @@ test_references(void **state)
 static void
 test_bounds(void **state)
 {
-	static char text[WEB_PLACE_BYTES + 2];
-	struct web_answer *a;
+	static char text[WEB_HEAD_BYTES + 1];
+	struct text longest = {text, WEB_PLACE_BYTES};
 	bool kept;
 
 	(void)state;
-	memset(text, '1', sizeof(text) - 1);
-	pen_put(&draft.place, text_of(text));
+	memset(text, '1', sizeof(text));
+	pen_put(&draft.place, (struct text){text, WEB_PLACE_BYTES + 1});
 	assert_int_equal(web_draft_keep(&draft, 0, 0, &kept), 0);
 	assert_false(kept);
-	assert_int_equal(web_draft_keep(&draft, 0, 0, &kept), 0);
+	assert_int_equal(web_draft_keep(&draft, 0, 0, &kept), 0); /* nothing was written */
 	assert_false(kept);
-	text[WEB_PLACE_BYTES] = '\0';
 	for (int i = 0; i < WEB_PLACES_MAX + 3; i++) {
-		pen_put(&draft.place, text_of(text));
+		pen_put(&draft.place, longest);
 		assert_int_equal(web_draft_keep(&draft, 0, 0, &kept), 0);
 		assert_int_equal(kept, i < WEB_PLACES_MAX);
 	}
-	/* Exactly as much as is promised to fit: 23 are {"html_attributions":["", and so on. */
-	memset(text, 'a', sizeof(text) - 1);
-	text[WEB_PLACE_BYTES] = '\0';
+	assert_int_equal(draft.count, WEB_PLACES_MAX);
+	web_answer_unref(make());
+}
+
+/* The longest answer there can be fits into what is promised; a longer one is refused. */
+static void
+test_longest(void **state)
+{
+	static char text[WEB_HEAD_BYTES + 1];
+	struct web_answer *a;
+
+	(void)state;
+	memset(text, '1', sizeof(text));
 	pen_string(&draft.attributions, (struct text){text, WEB_HEAD_BYTES - 64 - 2 - 2000});
-	pen_put(&draft.members, TEXT(",\"a\":\""));
-	pen_put(&draft.members, (struct text){text, 2000 - 7});
-	pen_put(&draft.members, TEXT("\""));
+	pen_put(&draft.members, TEXT(",\"a\":"));
+	pen_put(&draft.members, (struct text){text, 2000 - 5});
 	a = make();
-	assert_int_equal(web_answer_count(a), WEB_PLACES_MAX);
+	json_object_put(put_answer(a, &whole_earth, PLACES_DISTANCE));
+	web_answer_unref(a);
+	for (int i = 0; i < PLACES_BOUND_MAX; i++) {
+		pen_put(&draft.place, (struct text){text, WEB_PLACE_BYTES});
+		assert_int_equal(web_draft_keep(&draft, 0, 0, NULL), 0);
+	}
+	pen_string(&draft.attributions, (struct text){text, WEB_HEAD_BYTES - 64 - 2});
+	a = make();
 	out.len = 0;
 	assert_int_equal(web_answer_put(a, &whole_earth, PLACES_DISTANCE, &out), 0);
 	assert_true(out.len <= WEB_ANSWER_BYTES && out.len > WEB_ANSWER_BYTES - 3000);
@@ -121,9 +139,9 @@ test_bounds(void **state)
 	assert_int_equal(web_answer_new(&a, &draft), -EMSGSIZE);
 	web_draft_done(&draft);
 	web_draft_init(&draft);
-	memset(text, '\001', sizeof(text) - 1);
+	memset(text, 1, sizeof(text));
 	for (int i = 0; i < 4; i++)
-		pen_string(&draft.members, text_of(text));
+		pen_string(&draft.members, (struct text){text, sizeof(text)});
 	assert_true(draft.members.full);
 	assert_int_equal(web_answer_new(&a, &draft), -EMSGSIZE);
 	web_draft_done(&draft);
@@ -251,7 +269,7 @@ test_model(void **state)
 
 		m.count = random_below(&seed, ELEMENTS(m.place));
 		for (size_t i = 0; i < m.count; i++) {
-			char text[16];
+			char text[24];
 
 			/* A coarse grid: many are equally far. */
 			m.place[i].lat = ((int32_t)random_below(&seed, 11) - 5) * 10000;
@@ -284,10 +302,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),	   cmocka_unit_test(test_orders),
-		cmocka_unit_test(test_references), cmocka_unit_test(test_bounds),
-		cmocka_unit_test(test_failure),	   cmocka_unit_test(test_full_buffer),
-		cmocka_unit_test(test_model),
+		cmocka_unit_test(test_empty),	    cmocka_unit_test(test_orders),
+		cmocka_unit_test(test_references),  cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_longest),	    cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_full_buffer), cmocka_unit_test(test_model),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, free_out);

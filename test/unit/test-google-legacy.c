@@ -237,6 +237,29 @@ test_key(void **state)
 		      "UNKNOWN_ERROR", "has our key in it", false);
 }
 
+/* What is rare and right goes through as it came. */
+static void
+test_odd_but_right(void **state)
+{
+	struct json_object *o = answer_to(
+		&service_google_legacy, 200,
+		"\t{\"status\":\"OK\",\"results\":[{\"geometry\":{\"location\":{\"lat\":1e1,\"lng\":-0.0}},"
+		"\"a\":\"\\ud83d\\ude00\\u0000\\/\",\"b\":12345678901234567890,\"c\":-9223372036854775807,"
+		"\"d\":1E+2,\"e\":[],\"f\":{},\"\":0.10,\"a\\nb\":[[[1,2],3]]}]}\r\n ");
+
+	(void)state;
+	assert_json(o, "/results/0/geometry/location", "{\"lat\":1e1,\"lng\":-0.0}");
+	assert_json(o, "/results/0/a", "\"\xf0\x9f\x98\x80\\u0000/\"");
+	assert_json(o, "/results/0/b", "12345678901234567890");
+	assert_json(o, "/results/0/c", "-9223372036854775807");
+	assert_json(o, "/results/0/d", "1E+2");
+	assert_json(o, "/results/0/e", "[]");
+	assert_json(o, "/results/0/f", "{}");
+	assert_json(o, "/results/0/a\nb", "[[[1,2],3]]");
+	assert_true(strstr(out.bytes, "\"\":0.10"));
+	json_object_put(o);
+}
+
 /* A head too long for anybody; a result too long is only left out. */
 static void
 test_too_long(void **state)
@@ -272,6 +295,7 @@ main(void)
 		cmocka_unit_test(test_http_errors),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_key),
+		cmocka_unit_test(test_odd_but_right),
 		cmocka_unit_test(test_too_long),
 	};
 
