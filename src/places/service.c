@@ -110,7 +110,7 @@ service_add_header(struct service_request *r, struct text name, struct text valu
 		return -EINVAL;
 	text_put(at, value);
 	bytes->len += value.len;
-	r->headers[r->header_count++] = (struct service_header){name, {at, value.len}};
+	r->headers[r->header_count++] = (struct fetch_header){name, {at, value.len}};
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "core/places.h"
 #include "places/answer.h"
+#include "places/fetch.h"
 
 enum {
 	SERVICE_HEADERS_MAX = 4,
@@ -39,16 +40,12 @@ struct service_query {
 	unsigned int bound; /* 1 to 20 */
 };
 
-struct service_header {
-	struct text name, value; /* value may be a secret */
-};
-
 /* Zero-initialised is valid. A GET without a body where content_type is NULL, else a POST. */
 struct service_request {
 	struct buffer url; /* ends with a NUL that len does not count; google-legacy: with the key in it */
 	struct buffer body;
 	const char *content_type;
-	struct service_header headers[SERVICE_HEADERS_MAX]; /* texts in header_bytes, or static */
+	struct fetch_header headers[SERVICE_HEADERS_MAX]; /* texts in header_bytes, or static */
 	size_t header_count;
 	struct buffer header_bytes;
 };
