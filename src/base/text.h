@@ -28,6 +28,12 @@ text_equal(struct text a, struct text b)
 	return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
 }
 
+static inline bool
+text_begins(struct text t, struct text with)
+{
+	return t.len >= with.len && memcmp(t.at, with.at, with.len) == 0;
+}
+
 /* White space is exactly six bytes, whatever the locale says. */
 static inline bool
 text_is_space(char c)

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "conf/load.h"
+#include "conf/services.h"
 #include "conf/value.h"
 
 const struct conf_setting conf_settings[CONF_ID_COUNT] = {
@@ -53,6 +54,12 @@ conf_section_name(enum conf_section section)
 		return "flood";
 	case CONF_SECTION_PLACES:
 		return "places";
+	case CONF_SECTION_GOOGLE:
+		return "places google";
+	case CONF_SECTION_GOOGLE_LEGACY:
+		return "places google-legacy";
+	case CONF_SECTION_OVERPASS:
+		return "places overpass";
 	}
 	abort();
 }
@@ -84,6 +91,31 @@ conf_setting_in(unsigned int sections, struct text name)
 	return found;
 }
 
+/* What a key's "section." means: also "google" for "places google". */
+static unsigned int
+key_holds(struct text section)
+{
+	unsigned int holds = conf_section_holds(section);
+	char longer[64];
+
+	if (holds != 0)
+		return holds;
+	snprintf(longer, sizeof(longer), "places %.*s", (int)(section.len < 40 ? section.len : 40),
+		 section.at);
+	return conf_section_holds(text_of(longer));
+}
+
+/* Without a section. */
+static const struct conf_setting *
+find_name(struct text name)
+{
+	const struct conf_setting *s = conf_setting_in(CONF_SECTIONS, name);
+
+	if (!s)
+		s = conf_setting_in(CONF_SECTIONS & ~CONF_SECTIONS_PLACES, name);
+	return s ? s : conf_setting_in(CONF_SECTION_PLACES, name);
+}
+
 const struct conf_setting *
 conf_setting_find(struct text key)
 {
@@ -91,8 +123,8 @@ conf_setting_find(struct text key)
 	size_t section_len = dot ? (size_t)(dot - key.at) : 0;
 
 	if (!dot)
-		return conf_setting_in(CONF_SECTIONS, key);
-	return conf_setting_in(conf_section_holds((struct text){key.at, section_len}),
+		return find_name(key);
+	return conf_setting_in(key_holds((struct text){key.at, section_len}),
 			       (struct text){dot + 1, key.len - section_len - 1});
 }
 
@@ -160,6 +192,19 @@ take_values(struct conf *conf, struct load *l)
 	return r;
 }
 
+/* What no setting can be wrong about alone. */
+static unsigned int
+check_services(const struct conf *conf, const struct conf_source *source)
+{
+	char message[SERVICES_WHY_MAX];
+	unsigned int wrong = 0;
+
+	for (; services_check(conf, wrong, message); wrong++)
+		if (source->report)
+			source->report(source->user, message);
+	return wrong;
+}
+
 int
 conf_load(struct conf *ret, const struct conf_source *source)
 {
@@ -175,6 +220,8 @@ conf_load(struct conf *ret, const struct conf_source *source)
 	r = take_values(&conf, &l);
 	if (r < 0)
 		return r;
+	if (check_services(&conf, source) > 0)
+		return CONF_E_INVALID;
 	conf_done(ret);
 	*ret = conf;
 	memset(&conf, 0, sizeof(conf));

@@ -28,7 +28,12 @@ enum {
 #define CONF_OWN_PREFIX "member-"
 #define CONF_OWN_SUFFIX ".conf"
 
-enum conf_provider { CONF_PROVIDER_LOCAL };
+enum conf_provider {
+	CONF_PROVIDER_LOCAL,
+	CONF_PROVIDER_GOOGLE,
+	CONF_PROVIDER_GOOGLE_LEGACY,
+	CONF_PROVIDER_OVERPASS
+};
 enum conf_rank { CONF_RANK_PROMINENCE, CONF_RANK_DISTANCE };
 
 struct conf_addresses {
@@ -48,24 +53,32 @@ enum conf_section {
 	CONF_SECTION_MEMBER = 1 << 1, /* [member NAME], and [herd] for all */
 	CONF_SECTION_FLOOD = 1 << 2,
 	CONF_SECTION_PLACES = 1 << 3,
+	CONF_SECTION_GOOGLE = 1 << 4, /* [places google] */
+	CONF_SECTION_GOOGLE_LEGACY = 1 << 5,
+	CONF_SECTION_OVERPASS = 1 << 6,
 };
 
+#define CONF_SECTIONS_PLACES \
+	(CONF_SECTION_PLACES | CONF_SECTION_GOOGLE | CONF_SECTION_GOOGLE_LEGACY | CONF_SECTION_OVERPASS)
+
 /* CONF_TYPE_x, and the C type of a setting's field. */
-#define CONF_TYPES(X)                                                \
-	X(SHM_NAME, char *)                                          \
-	X(PATH, char *)                                              \
-	X(COUNT, uint32_t)                                           \
-	X(BYTES, uint32_t)                                           \
-	X(DURATION, int64_t) /* ns */                                \
-	X(LOG_LEVEL, int)    /* LOG_ERR ... LOG_DEBUG */             \
-	X(PROVIDER, int)     /* enum conf_provider */                \
-	X(RANK, int)	     /* enum conf_rank */                    \
-	X(ADDRESSES, struct conf_addresses)                          \
-	X(PATHS, struct conf_paths)                                  \
-	X(BOOL, bool)                                                \
-	X(HOST_NAME, char *)                                         \
-	X(HOST_ID, char *)	    /* hexadecimal */                \
-	X(PEERS, struct conf_paths) /* each good for host_parse() */ \
+#define CONF_TYPES(X)                                                                   \
+	X(SHM_NAME, char *)                                                             \
+	X(PATH, char *)                                                                 \
+	X(COUNT, uint32_t)                                                              \
+	X(BYTES, uint32_t)                                                              \
+	X(DURATION, int64_t)		/* ns */                                        \
+	X(LOG_LEVEL, int)		/* LOG_ERR ... LOG_DEBUG */                     \
+	X(PROVIDERS, struct conf_paths) /* names of enum conf_provider */               \
+	X(TEXT, char *)			/* printable ASCII, no blanks */                \
+	X(URL, char *)			/* http or https, without query and fragment */ \
+	X(RANK, int)			/* enum conf_rank */                            \
+	X(ADDRESSES, struct conf_addresses)                                             \
+	X(PATHS, struct conf_paths)                                                     \
+	X(BOOL, bool)                                                                   \
+	X(HOST_NAME, char *)                                                            \
+	X(HOST_ID, char *)	    /* hexadecimal */                                   \
+	X(PEERS, struct conf_paths) /* each good for host_parse() */                    \
 	X(HOSTS, struct conf_paths) /* the same, or one path: it begins with '/' */
 
 #define X(type, c) typedef c conf_c_##type;
@@ -100,21 +113,22 @@ struct conf_setting {
 
 extern const struct conf_setting conf_settings[CONF_ID_COUNT];
 
-/* "name" or "section.name". NULL: none, or more than one of that name. */
+/* "name" or "section.name", also "google.url" for "places google.url". Of one name in several sections the one
+   outside of the sections of places is meant, else that of [places]. NULL: none, or more than one of that name. */
 const struct conf_setting *conf_setting_find(struct text key);
 
 /* "member.listen or flood.listen": what a name of several sections may mean, each enough for conf_setting_find().
    False: the name is not one of several. */
 bool conf_setting_choices(struct text name, char *out, size_t size);
 
-/* "herd", "member", "flood", "places" */
+/* "herd", "member", "flood", "places", "places google", ... */
 const char *conf_section_name(enum conf_section section);
 
 /* --- the values ------------------------------------------------------- */
 
 /* One program's settings; strings and lists are the struct's own. Zero-initialised is valid for
    conf_load(), conf_done(). */
-struct conf {
+struct conf { /* in the table's order: NOLINT(clang-analyzer-optin.performance.Padding) */
 #define CONF(section, name, field, type, def, min, max, when, help) conf_c_##type field;
 #include "conf/settings.inc"
 #undef CONF
@@ -178,6 +192,17 @@ void conf_done(struct conf *conf);
 
 /* How these settings have the table opened; the name is conf's own. */
 struct table_options conf_table_options(const struct conf *conf);
+
+/* What a service on the network is asked with: its own settings where they were set, else those of [places] where
+   these were, else its own defaults. The texts are conf's. */
+struct conf_service {
+	const char *url, *key_file, *field_mask, *language, *region, *types, *contact; /* "": none */
+	int64_t cache_ttl_ns;
+	uint32_t per_second, per_day, cell_m, radius_max_m;
+};
+
+/* Of one of the providers but CONF_PROVIDER_LOCAL. */
+struct conf_service conf_service(const struct conf *conf, enum conf_provider provider);
 
 /* Appends the value as it would be written into a file, lists with ", " between. -ENOBUFS. */
 int conf_value_format(const struct conf *conf, enum conf_id id, struct buffer *out);

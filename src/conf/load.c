@@ -329,7 +329,8 @@ on_section(void *user, unsigned int line, struct text name)
 	l->holds = conf_section_holds(name);
 	if (l->holds == 0)
 		complain(l, OF_ALL, where,
-			 "section %s: unknown (expected [herd], [member NAME], [flood] or [places])",
+			 "section %s: unknown (expected [herd], [member NAME], [flood], [places], [places "
+			 "google], [places google-legacy] or [places overpass])",
 			 l->heading);
 	return l->holds != 0;
 }

@@ -60,7 +60,7 @@ struct load_layer *load_layer_of(struct load *l, struct load_member *member, enu
 
 /* --- names, from conf.c -------------------------------------------------- */
 
-#define CONF_SECTIONS (CONF_SECTION_HERD | CONF_SECTION_MEMBER | CONF_SECTION_FLOOD | CONF_SECTION_PLACES)
+#define CONF_SECTIONS (CONF_SECTION_HERD | CONF_SECTION_MEMBER | CONF_SECTION_FLOOD | CONF_SECTIONS_PLACES)
 
 /* Which settings a section may hold; 0: there is no such section. */
 unsigned int conf_section_holds(struct text name);

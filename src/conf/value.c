@@ -11,11 +11,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
 #include <syslog.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "conf/services.h"
 #include "conf/shown.h"
 #include "conf/value-hosts.h"
 
@@ -27,10 +29,6 @@ struct word {
 static const struct word log_levels[] = {
 	{"err", LOG_ERR},   {"warning", LOG_WARNING}, {"notice", LOG_NOTICE},
 	{"info", LOG_INFO}, {"debug", LOG_DEBUG},     {NULL, 0},
-};
-static const struct word providers[] = {
-	{"local", CONF_PROVIDER_LOCAL},
-	{NULL, 0},
 };
 static const struct word ranks[] = {
 	{"prominence", CONF_RANK_PROMINENCE},
@@ -90,8 +88,6 @@ words_of(enum conf_type type)
 	switch (type) {
 	case CONF_TYPE_LOG_LEVEL:
 		return log_levels;
-	case CONF_TYPE_PROVIDER:
-		return providers;
 	case CONF_TYPE_RANK:
 		return ranks;
 	default:
@@ -233,11 +229,37 @@ is_shm_name(struct text t)
 	return true;
 }
 
+/* One word of printable ASCII, which begins no comment. */
+static bool
+is_word(struct text t)
+{
+	for (size_t i = 0; i < t.len; i++)
+		if (t.at[i] <= ' ' || t.at[i] > '~' || (i == 0 && (t.at[i] == ';' || t.at[i] == '#')))
+			return false;
+	return true;
+}
+
+/* What is asked is put behind it; a user and a password in it would be shown with it. */
+static bool
+is_url(struct text t)
+{
+	struct text scheme = text_begins(t, TEXT("https://"))  ? TEXT("https://")
+			     : text_begins(t, TEXT("http://")) ? TEXT("http://")
+							       : TEXT("");
+
+	if (scheme.len == 0 || t.len == scheme.len || t.at[scheme.len] == '/' || !is_word(t))
+		return false;
+	for (size_t i = 0; i < t.len; i++)
+		if (strchr("?#@\"<>\\^`{|}", t.at[i]))
+			return false;
+	return true;
+}
+
 static bool
 type_is_text(enum conf_type type)
 {
 	return type == CONF_TYPE_SHM_NAME || type == CONF_TYPE_PATH || type == CONF_TYPE_HOST_NAME ||
-	       type == CONF_TYPE_HOST_ID;
+	       type == CONF_TYPE_HOST_ID || type == CONF_TYPE_TEXT || type == CONF_TYPE_URL;
 }
 
 static int
@@ -255,6 +277,16 @@ check_text(const struct conf_setting *s, struct text t, char why[VALUE_WHY_MAX])
 			       "'%s' is no name (expected %" PRId64 " to %" PRId64
 			       " letters, digits, '-' and '.')",
 			       SHOW(t), s->min, s->max);
+	if (s->type == CONF_TYPE_TEXT && !(fits && is_word(t)))
+		return invalid(why,
+			       "'%s' is not right (expected %" PRId64 " to %" PRId64
+			       " printable characters without blanks)",
+			       SHOW(t), s->min, s->max);
+	if (s->type == CONF_TYPE_URL && !(fits && (t.len == 0 || is_url(t))))
+		return invalid(why,
+			       "'%s' is no URL (expected https://HOST/... or http://HOST/..., without user, "
+			       "query and fragment)",
+			       SHOW(t));
 	if (s->type == CONF_TYPE_HOST_ID && !value_is_host_id(t))
 		return invalid(why, "'%s' is no id (expected 32 hexadecimal digits)", SHOW(t));
 	if (!fits || !is_shown_as_is(t))
@@ -358,6 +390,24 @@ parse_socket_path(struct conf_paths *list, struct text t, char why[VALUE_WHY_MAX
 }
 
 static int
+parse_provider(struct conf_paths *list, struct text t, char why[VALUE_WHY_MAX])
+{
+	int provider = services_find(t);
+
+	if (provider < 0)
+		return invalid(why, "'%s' is unknown (expected local, google, google-legacy or overpass)",
+			       SHOW(t));
+	for (size_t i = 0; i < list->count; i++)
+		if (text_equal(text_of(list->at[i]), t))
+			return invalid(why, "'%s' is listed twice (expected each once)", SHOW(t));
+	list->at[list->count] = strdup(services_name((enum conf_provider)provider));
+	if (!list->at[list->count])
+		return no_memory(why);
+	list->count++;
+	return 0;
+}
+
+static int
 parse_addresses(const struct conf_setting *s, struct text t, struct conf_addresses *list,
 		char why[VALUE_WHY_MAX])
 {
@@ -380,7 +430,8 @@ parse_addresses(const struct conf_setting *s, struct text t, struct conf_address
 }
 
 static int
-parse_paths(const struct conf_setting *s, struct text t, struct conf_paths *list, char why[VALUE_WHY_MAX])
+parse_texts(const struct conf_setting *s, struct text t, struct conf_paths *list,
+	    int (*parse_one)(struct conf_paths *, struct text, char *), char why[VALUE_WHY_MAX])
 {
 	size_t before = list->count, more = count_entries(t);
 	struct text entry;
@@ -388,13 +439,13 @@ parse_paths(const struct conf_setting *s, struct text t, struct conf_paths *list
 	int r = 0;
 
 	if (more > (size_t)s->max - before)
-		return invalid(why, "too many paths (expected at most %" PRId64 ")", s->max);
+		return invalid(why, "too many entries (expected at most %" PRId64 ")", s->max);
 	at = realloc(list->at, (before + more + 1) * sizeof(*at));
 	if (!at)
 		return no_memory(why);
 	list->at = at;
 	while (r == 0 && (entry = take_entry(&t)).len > 0)
-		r = parse_socket_path(list, entry, why);
+		r = parse_one(list, entry, why);
 	while (r != 0 && list->count > before)
 		free(list->at[--list->count]);
 	return r;
@@ -405,7 +456,8 @@ parse_paths(const struct conf_setting *s, struct text t, struct conf_paths *list
 static bool
 type_is_texts(enum conf_type type)
 {
-	return type == CONF_TYPE_PATHS || type == CONF_TYPE_PEERS || type == CONF_TYPE_HOSTS;
+	return type == CONF_TYPE_PATHS || type == CONF_TYPE_PEERS || type == CONF_TYPE_HOSTS ||
+	       type == CONF_TYPE_PROVIDERS;
 }
 
 bool
@@ -425,6 +477,8 @@ value_parse(const struct conf_setting *s, struct text t, void *field, char why[V
 	case CONF_TYPE_PATH:
 	case CONF_TYPE_HOST_NAME:
 	case CONF_TYPE_HOST_ID:
+	case CONF_TYPE_TEXT:
+	case CONF_TYPE_URL:
 		return parse_text(s, t, field, why);
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_BYTES:
@@ -435,13 +489,12 @@ value_parse(const struct conf_setting *s, struct text t, void *field, char why[V
 	case CONF_TYPE_DURATION:
 		return parse_number(s, t, field, why);
 	case CONF_TYPE_LOG_LEVEL:
-	case CONF_TYPE_PROVIDER:
 	case CONF_TYPE_RANK:
 		return parse_word(words_of(s->type), t, field, why);
 	case CONF_TYPE_ADDRESSES:
 		return parse_addresses(s, t, field, why);
 	case CONF_TYPE_PATHS:
-		return parse_paths(s, t, field, why);
+		return parse_texts(s, t, field, parse_socket_path, why);
 	case CONF_TYPE_BOOL:
 		r = parse_word(booleans, t, &word, why);
 		if (r == 0)
@@ -450,6 +503,8 @@ value_parse(const struct conf_setting *s, struct text t, void *field, char why[V
 	case CONF_TYPE_PEERS:
 	case CONF_TYPE_HOSTS:
 		return value_parse_hosts(s, t, field, why);
+	case CONF_TYPE_PROVIDERS:
+		return parse_texts(s, t, field, parse_provider, why);
 	}
 	abort();
 }
@@ -494,6 +549,8 @@ value_format(const struct conf_setting *s, const void *field, struct buffer *out
 	case CONF_TYPE_PATH:
 	case CONF_TYPE_HOST_NAME:
 	case CONF_TYPE_HOST_ID:
+	case CONF_TYPE_TEXT:
+	case CONF_TYPE_URL:
 		return buffer_append(out, text_of(*(char *const *)field));
 	case CONF_TYPE_COUNT:
 	case CONF_TYPE_BYTES:
@@ -503,7 +560,6 @@ value_format(const struct conf_setting *s, const void *field, struct buffer *out
 		return buffer_append(
 			out, text_of(format_number(units_of(s->type), *(const int64_t *)field, number)));
 	case CONF_TYPE_LOG_LEVEL:
-	case CONF_TYPE_PROVIDER:
 	case CONF_TYPE_RANK:
 		return buffer_append(out, text_of(word_of(words_of(s->type), *(const int *)field)));
 	case CONF_TYPE_ADDRESSES:
@@ -511,6 +567,7 @@ value_format(const struct conf_setting *s, const void *field, struct buffer *out
 	case CONF_TYPE_PATHS:
 	case CONF_TYPE_PEERS:
 	case CONF_TYPE_HOSTS:
+	case CONF_TYPE_PROVIDERS:
 		return format_paths(field, out);
 	case CONF_TYPE_BOOL:
 		return buffer_append(out, text_of(word_of(booleans, *(const bool *)field)));

@@ -54,7 +54,7 @@ void plan_done(struct plan *plan);
  *   + unsent-max)                 replies not read yet
  *
  * Only replies of the local provider are counted: they are never in flight. One that is waited for would add
- * lookups-max replies to each connection.
+ * places-pending-max replies to each connection.
  *
  * herd-generator(8) has the same formula, and an integration test compares it with a real member.
  */

@@ -86,7 +86,7 @@ parcel_new(struct datagram *d, struct reply *reply, const struct sender *to)
 	/* A bound for senders who cannot be told apart, and need not exist. */
 	bool is_held = reply->state == REPLY_FOR_PEERS;
 	uint32_t *count = is_held ? &d->held_count : &d->pending_count;
-	uint32_t max = is_held ? DATAGRAM_HELD_MAX : d->member->conf.lookups_max;
+	uint32_t max = is_held ? DATAGRAM_HELD_MAX : d->member->conf.places_pending_max;
 	struct parcel *parcel = *count < max ? calloc(1, sizeof(*parcel)) : NULL;
 
 	if (!parcel) {

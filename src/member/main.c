@@ -21,7 +21,7 @@ static const struct options_program program = {
 	.name = "herd-member",
 	.summary = "One server of a herd: takes fixes from clients, answers what is near them.",
 	.entries = entries,
-	.sections = CONF_SECTION_HERD | CONF_SECTION_MEMBER | CONF_SECTION_PLACES,
+	.sections = CONF_SECTION_HERD | CONF_SECTION_MEMBER | CONF_SECTIONS_PLACES,
 };
 
 /* The member's name, checked; NULL after saying what is wrong with it. */

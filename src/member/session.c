@@ -214,7 +214,7 @@ session_unsent(const struct session *s)
 static bool
 session_is_full(const struct session *s)
 {
-	return session_unsent(s) >= s->member->conf.unsent_max || s->pending >= s->member->conf.lookups_max ||
+	return session_unsent(s) >= s->member->conf.unsent_max || s->pending >= s->member->conf.places_pending_max ||
 	       s->store;
 }
 

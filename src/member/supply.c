@@ -8,6 +8,8 @@
 
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "herd/events.h"
@@ -65,12 +67,77 @@ supply_on_notice(void *arg, enum source_event event, const char *text)
 
 /* --- settings ------------------------------------------------------------------------ */
 
-static struct source_options
-options_of(struct member *m)
+/* Everything source_new() wants to be given as a pointer; it copies what it keeps. */
+struct wishes {
+	const char *chain[SOURCE_CHAIN_MAX + 1];
+	struct source_web web;
+	struct source_options options;
+};
+
+static struct source_service
+service_of(const struct conf *conf, enum conf_provider provider)
 {
-	return (struct source_options){
-		.file = m->conf.places_file,
-		.rank = m->conf.places_rank == CONF_RANK_DISTANCE ? PLACES_DISTANCE : PLACES_PROMINENCE,
+	const struct conf_service own = conf_service(conf, provider);
+
+	return (struct source_service){
+		.url = own.url,
+		.key_file = own.key_file,
+		.field_mask = own.field_mask,
+		.language = own.language,
+		.region = own.region,
+		.types = own.types,
+		.contact = own.contact,
+		.timeout_ns = conf->places_timeout_ns,
+		.connect_timeout_ns = conf->places_connect_timeout_ns,
+		.cache_ttl_ns = own.cache_ttl_ns,
+		.breaker_pause_ns = conf->places_breaker_pause_ns,
+		.breaker_failures = conf->places_breaker_failures,
+		.retries = conf->places_retries,
+		.requests_per_second = own.per_second,
+		.requests_per_day = own.per_day,
+		.answer_max = conf->places_answer_max,
+		.radius_max_m = own.radius_max_m,
+		.cell_m = own.cell_m,
+	};
+}
+
+/* Where the service manager lets a service keep what it has to; several are separated by colons. */
+static const char *
+state_dir(const struct conf *conf)
+{
+	const char *given = getenv("STATE_DIRECTORY");
+
+	if (conf->places_state_dir[0] || !given || strchr(given, ':'))
+		return conf->places_state_dir;
+	return given;
+}
+
+static void
+wish(struct wishes *w, struct member *m)
+{
+	const struct conf *conf = &m->conf;
+	size_t count = 0;
+
+	for (; count < conf->places_providers.count && count < SOURCE_CHAIN_MAX; count++)
+		w->chain[count] = conf->places_providers.at[count];
+	w->chain[count] = NULL;
+	w->web = (struct source_web){
+		.member = m->name,
+		.state_dir = state_dir(conf),
+		.ca_file = conf->places_ca_file,
+		.proxy = conf->places_proxy,
+		.user_agent = "herd/" PACKAGE_VERSION,
+		.connections_max = conf->places_connections_max,
+		.cache_size = conf->places_cache_size,
+		.google = service_of(conf, CONF_PROVIDER_GOOGLE),
+		.google_legacy = service_of(conf, CONF_PROVIDER_GOOGLE_LEGACY),
+		.overpass = service_of(conf, CONF_PROVIDER_OVERPASS),
+	};
+	w->options = (struct source_options){
+		.chain = w->chain,
+		.file = conf->places_file,
+		.rank = conf->places_rank == CONF_RANK_DISTANCE ? PLACES_DISTANCE : PLACES_PROMINENCE,
+		.web = &w->web,
 		.built_in = places_embedded(),
 		.noticed = supply_on_notice,
 		.noticed_arg = m,
@@ -80,18 +147,22 @@ options_of(struct member *m)
 int
 supply_open(struct member *m)
 {
-	struct source_options options = options_of(m);
-	int r = source_new(&m->source, loop_base(m->loop), &options);
+	struct wishes w;
+	int r;
 
+	wish(&w, m);
+	r = source_new(&m->source, loop_base(m->loop), &w.options);
 	return r < 0 ? log_error_r(r, "Cannot set up the source of places") : 0;
 }
 
 void
 supply_apply(struct member *m)
 {
-	struct source_options options = options_of(m);
-	int r = source_reload(m->source, &options);
+	struct wishes w;
+	int r;
 
+	wish(&w, m);
+	r = source_reload(m->source, &w.options);
 	if (r < 0)
 		log_error_r(r, "Cannot change the source of places, keeping the old one");
 }

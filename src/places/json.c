@@ -149,12 +149,6 @@ take_type(struct text *rest)
 	return type;
 }
 
-static bool
-text_begins(struct text t, struct text with)
-{
-	return t.len >= with.len && memcmp(t.at, with.at, with.len) == 0;
-}
-
 /* What Google's types are, by the place's own type. */
 static enum kind
 kind_of(struct text types)

@@ -220,7 +220,7 @@ def test_udp_and_unix(herd, taker):
 	path = os.path.join(herd.control, "lines")
 	alpha = herd.member("Alpha", udp=["127.0.0.1:0"], unix=[path])
 	taker.tell(b"hold")
-	ids = [fresh() for _ in range(150)]	# more than lookups-max, fewer than a receive buffer holds
+	ids = [fresh() for _ in range(150)]	# more than places-pending-max, fewer than a receive buffer holds
 	with Client(path) as client, Datagrams(alpha.udp[0]) as datagrams:
 		client.send(iamat(fresh()))
 		for n in range(0, len(ids), 10):

@@ -617,7 +617,7 @@ def test_unsent_max_smaller_than_one_reply(herd):
 @pytest.mark.parametrize("most", ["1", "2", "64"])
 def test_lookups_in_flight(herd, most):
 	"""However few a connection may keep in flight, all are answered, in order."""
-	member = herd.member("Alpha", settings={"lookups-max": most})
+	member = herd.member("Alpha", settings={"places-pending-max": most})
 	with member.client() as connection:
 		for n in range(20):
 			connection.iamat(b"look-%d" % n)

@@ -28,7 +28,7 @@ help_member_new(struct member *m)
 	m->conf.line_max = 4096;
 	m->conf.work_max = 16384;
 	m->conf.unsent_max = 65536;
-	m->conf.lookups_max = 8;
+	m->conf.places_pending_max = 8;
 	m->conf.connections_max = 1000;
 	m->conf.send_timeout_ns = m->conf.line_timeout_ns = CLOCK_SECOND_NS;
 	m->session_room = UINT32_MAX;

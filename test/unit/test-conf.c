@@ -101,13 +101,25 @@ test_table(void **state)
 		assert_int_equal(strspn(s->name, "abcdefghijklmnopqrstuvwxyz-"), strlen(s->name));
 		assert_in_range(strlen(s->help), 10, 66 /* columns of --help */);
 		assert_true(s->min <= s->max);
-		if (strcmp(s->name, "listen") != 0) /* [member NAME] and [flood] both have one */
+		if (strcmp(s->name, "listen") != 0 && !(s->section & CONF_SECTIONS_PLACES))
 			assert_ptr_equal(conf_setting_find(text_of(s->name)), s);
 		snprintf(key, sizeof(key), "%s.%s", conf_section_name(s->section), s->name);
 		assert_ptr_equal(conf_setting_find(text_of(key)), s);
 	}
 	assert_ptr_equal(conf_setting_find(TEXT("herd.line-max")), &conf_settings[CONF_ID_line_max]);
 	assert_null(conf_setting_find(TEXT("flood.line-max")));
+	assert_ptr_equal(conf_setting_find(TEXT("connections-max")), &conf_settings[CONF_ID_connections_max]);
+	assert_ptr_equal(conf_setting_find(TEXT("places.connections-max")),
+			 &conf_settings[CONF_ID_places_connections_max]);
+	assert_ptr_equal(conf_setting_find(TEXT("cell")), &conf_settings[CONF_ID_places_cell_m]);
+	assert_ptr_equal(conf_setting_find(TEXT("contact")), &conf_settings[CONF_ID_overpass_contact]);
+	assert_ptr_equal(conf_setting_find(TEXT("google.url")), &conf_settings[CONF_ID_google_url]);
+	assert_ptr_equal(conf_setting_find(TEXT("places google-legacy.url")),
+			 &conf_settings[CONF_ID_legacy_url]);
+	assert_null(conf_setting_find(TEXT("places places.url")));
+	assert_null(conf_setting_find(TEXT("url")));
+	assert_true(conf_setting_choices(TEXT("url"), choices, sizeof(choices)));
+	assert_string_equal(choices, "places google.url or places google-legacy.url or places overpass.url");
 	assert_null(conf_setting_find(TEXT("nowhere.line-max")));
 	assert_null(conf_setting_find(TEXT("line")));
 	assert_null(conf_setting_find(TEXT("")));
@@ -117,6 +129,112 @@ test_table(void **state)
 	assert_string_equal(choices, "member.listen or flood.listen");
 	assert_false(conf_setting_choices(TEXT("udp"), choices, sizeof(choices)));
 	assert_false(conf_setting_choices(TEXT("member.listen"), choices, sizeof(choices)));
+}
+
+/* --- services on the network -------------------------------------------------------- */
+
+/* A service's own setting, that of [places], the service's default: the first that there is. */
+static void
+test_services(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+	struct conf_service s;
+
+	(void)state;
+	check_good(&conf, "[places overpass]\ncontact = me@x.example\n", NULL);
+	s = conf_service(&conf, CONF_PROVIDER_OVERPASS);
+	assert_int_equal(s.cell_m, 500);
+	assert_int_equal(s.per_second, 1);
+	assert_int_equal(s.radius_max_m, 5000);
+	assert_string_equal(s.contact, "me@x.example");
+	assert_string_equal(s.key_file, "");
+	check_good(&conf,
+		   "[places]\nprovider = google, overpass\nprovider = local\ncell = 100\nlanguage = pt-BR\n"
+		   "requests-per-day = 7\n[places google]\nrequests-per-day = 9\ncache-ttl = 1min\n"
+		   "key-file = /k\ntypes = bar,cafe\nregion = us\n[places google-legacy]\ncell = 0\n"
+		   "key-file = /l\ntypes = bar\nurl = http://127.0.0.1:8080/x\n"
+		   "[places overpass]\ncontact = https://x.example/\nradius-max = 50\n",
+		   NULL);
+	assert_string_equal(value(&conf, CONF_ID_places_providers), "google, overpass, local");
+	s = conf_service(&conf, CONF_PROVIDER_GOOGLE);
+	assert_int_equal(s.cell_m, 100);
+	assert_int_equal(s.per_day, 9);
+	assert_int_equal(s.per_second, 0);
+	assert_int_equal(s.cache_ttl_ns, 60 * CLOCK_SECOND_NS);
+	assert_int_equal(s.radius_max_m, 50000);
+	assert_string_equal(s.url, "https://places.googleapis.com");
+	assert_string_equal(s.key_file, "/k");
+	assert_string_equal(s.types, "bar,cafe");
+	assert_string_equal(s.region, "us");
+	assert_string_equal(s.language, "pt-BR");
+	s = conf_service(&conf, CONF_PROVIDER_GOOGLE_LEGACY);
+	assert_int_equal(s.cell_m, 0);
+	assert_int_equal(s.per_day, 7);
+	assert_string_equal(s.url, "http://127.0.0.1:8080/x");
+	assert_string_equal(s.key_file, "/l");
+	assert_string_equal(s.types, "bar");
+	s = conf_service(&conf, CONF_PROVIDER_OVERPASS);
+	assert_int_equal(s.cell_m, 100);
+	assert_int_equal(s.per_day, 7);
+	assert_int_equal(s.cache_ttl_ns, 86400 * CLOCK_SECOND_NS);
+	assert_int_equal(s.radius_max_m, 50000);
+}
+
+static void
+test_services_wrong(void **state)
+{
+	(void)state;
+	check_bad("[places]\nprovider = google, overpass\n",
+		  "x.conf:2: setting 'provider': overpass wants 'contact' in [places overpass] (expected a "
+		  "mail "
+		  "address or a page of yours: its servers refuse who does not say who asks)\n");
+	check_bad("[places]\nprovider = moon\nprovider = local, local\n",
+		  "x.conf:2: setting 'provider': 'moon' is unknown (expected local, google, google-legacy or "
+		  "overpass)\n"
+		  "x.conf:3: setting 'provider': 'local' is listed twice (expected each once)\n");
+	check_bad("[places google]\nurl = http://places.example\n[places google-legacy]\n"
+		  "url = http://127.0.0.1.example/\n",
+		  "x.conf:2: setting 'url' in [places google]: the key would travel in the clear (expected "
+		  "https://, or http:// on loopback)\n"
+		  "x.conf:4: setting 'url' in [places google-legacy]: the key would travel in the clear "
+		  "(expected https://, or http:// on loopback)\n");
+	check_bad("[places moon]\nurl = https://moon.example\n",
+		  "x.conf:1: section [places moon]: unknown (expected [herd], [member NAME], [flood], "
+		  "[places], "
+		  "[places google], [places google-legacy] or [places overpass])\n");
+	check_bad("[places google]\nregion = usa\nlanguage = en\n",
+		  "x.conf:2: setting 'region': 'usa' is not right (expected 0 to 2 printable characters "
+		  "without "
+		  "blanks)\n"
+		  "x.conf:3: setting 'language': unknown in [places google] (expected in [places])\n");
+}
+
+static void
+test_urls(void **state)
+{
+	static const char *const good[] = {"https://a",		  "https://a.example:8443/b/c",
+					   "http://localhost:80", "http://127.0.0.1",
+					   "http://[::1]:8080/",  "http://127.1.2.3:1/x"};
+	static const char *const bad[] = {
+		"ftp://a",	     "https://",	  "https:///x",	  "a.example", "https://a/?b=c",
+		"https://a#b",	     "https://u@a",	  "https://a b",  "HTTPS://a", "https://a/\x7f",
+		"http://127.0.0.1x", "http://localhostx", "http://[::1]x"};
+	CLEANUP(conf_done) struct conf conf = {0};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(text, sizeof(text), "[places google]\nurl = %s\n", good[i]);
+		check_good(&conf, text, NULL);
+		assert_string_equal(conf.google_url, good[i]);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		CLEANUP(conf_done) struct conf none = {0};
+
+		snprintf(text, sizeof(text), "[places google]\nurl = %s\n", bad[i]);
+		assert_int_equal(load_text(&none, text_of(text), NULL), CONF_E_INVALID);
+		assert_non_null(strstr(said, "x.conf:2: setting 'url'"));
+	}
 }
 
 static void
@@ -135,14 +253,15 @@ test_defaults(void **state)
 	assert_int_equal(conf.udp.count, 0);
 	assert_int_equal(conf.unix_paths.count, 0);
 	assert_int_equal(conf.line_max, 4096);
-	assert_int_equal(conf.lookups_max, 64);
+	assert_int_equal(conf.places_pending_max, 64);
 	assert_int_equal(conf.connections_max, 10000);
 	assert_int_equal(conf.unsent_max, 65536);
 	assert_int_equal(conf.send_timeout_ns, 30 * CLOCK_SECOND_NS);
 	assert_int_equal(conf.line_timeout_ns, 60 * CLOCK_SECOND_NS);
 	assert_int_equal(conf.work_max, 16384);
 	assert_int_equal(conf.sweep_interval_ns, CLOCK_SECOND_NS);
-	assert_int_equal(conf.places_provider, CONF_PROVIDER_LOCAL);
+	assert_int_equal(conf.places_providers.count, 1);
+	assert_string_equal(conf.places_providers.at[0], "local");
 	assert_string_equal(conf.places_file, HERD_STATEDIR "/places.herd");
 	assert_int_equal(conf.places_rank, CONF_RANK_PROMINENCE);
 	assert_int_equal(conf.member_count, 0);
@@ -198,9 +317,9 @@ test_refuses_lines(void **state)
 		  "x.conf:5: no setting (expected NAME = VALUE)\n"
 		  "x.conf:6: no name before the '=' (expected NAME = VALUE)\n"
 		  "x.conf:7: text behind a section's ']' (expected a line of its own)\n");
-	check_bad(
-		"[heard]\nshm = nonsense, but nobody looks\n",
-		"x.conf:1: section [heard]: unknown (expected [herd], [member NAME], [flood] or [places])\n");
+	check_bad("[heard]\nshm = nonsense, but nobody looks\n",
+		  "x.conf:1: section [heard]: unknown (expected [herd], [member NAME], [flood], [places], "
+		  "[places google], [places google-legacy] or [places overpass])\n");
 	check_bad("[herd]\nlog-level = debug # really\n",
 		  "x.conf:2: a '#' inside the line (expected comments on lines of their own)\n");
 	check_bad("[herd]\nlog ; level = debug\n", "x.conf:2: no setting (expected NAME = VALUE)\n");
@@ -236,8 +355,8 @@ test_refuses_settings(void **state)
 		  "x.conf:5: section [member AAAAAAAAAAAAAAAAAAAAAAAA]: 'AAAAAAAAAAAAAAAAAAAAAAAA' is no "
 		  "name of a "
 		  "member (expected 1 to 23 letters, digits, '-', '_' and '.')\n"
-		  "x.conf:6: section [members]: unknown (expected [herd], [member NAME], [flood] or "
-		  "[places])\n");
+		  "x.conf:6: section [members]: unknown (expected [herd], [member NAME], [flood], [places], "
+		  "[places google], [places google-legacy] or [places overpass])\n");
 	check_bad("[herd]\nlog-level=loud\nlog-level=\nx\x1b[2J = 1\n",
 		  "x.conf:2: setting 'log-level': 'loud' is unknown (expected err, warning, notice, info or "
 		  "debug)\n"
@@ -430,7 +549,7 @@ test_lists(void **state)
 	for (size_t i = 0; i < 65; i++)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), "127.0.0.1:%zu ", i + 1);
 	check_value(CONF_ID_listen, many, NULL, "too many addresses (expected at most 64)");
-	check_value(CONF_ID_unix_paths, many, NULL, "too many paths (expected at most 64)");
+	check_value(CONF_ID_unix_paths, many, NULL, "too many entries (expected at most 64)");
 }
 
 /* Lines in a section add up, an empty one starts over; of a bad line nothing is kept. */
@@ -838,6 +957,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_services),
+		cmocka_unit_test(test_services_wrong),
+		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_reads),
 		cmocka_unit_test(test_refuses_lines),
 		cmocka_unit_test(test_refuses_settings),
