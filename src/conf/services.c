@@ -43,6 +43,11 @@ services_find(struct text name)
 	.per_day = TAKE(conf, which##_per_day, places_per_day),                                            \
 	.cell_m = TAKE(conf, which##_cell_m, places_cell_m), .language = (conf)->places_language
 
+/* What the answer to WHATSAT is made of; none of it is of a dearer tier than Pro. */
+static const char field_mask[] =
+	"places.id,places.displayName,places.location,places.viewport,places.types,places.primaryType,"
+	"places.shortFormattedAddress,places.businessStatus,places.plusCode,places.attributions";
+
 enum { RADIUS_MAX_M = 50000 }; /* of Google, and of WHATSAT */
 
 struct conf_service
@@ -52,7 +57,7 @@ conf_service(const struct conf *conf, enum conf_provider provider)
 		return (struct conf_service){
 			TAKE_COMMON(conf, google),
 			.key_file = conf->google_key_file,
-			.field_mask = conf->google_field_mask,
+			.field_mask = conf->google_field_mask[0] ? conf->google_field_mask : field_mask,
 			.region = conf->google_region,
 			.types = conf->google_types,
 			.contact = "",
