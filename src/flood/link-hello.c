@@ -83,8 +83,6 @@ link_take_hello(struct link *l, struct text line)
 	l->incarnation = hello.hello.incarnation;
 	l->is_newer = hello.hello.has_more;
 	l->is_comparable = hello.hello.ttl_s == l->self->ttl_s && hello.hello.key_check == l->self->key_check;
-	/* Another jitter for each link, and at each end of it. */
-	l->random = l->self->incarnation * UINT64_C(0x9e3779b97f4a7c15) + l->incarnation;
 	r = ask_caller(l);
 	if (r < 0)
 		return r;

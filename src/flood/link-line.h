@@ -16,6 +16,7 @@ enum link_verb {
 	LINK_PONG,
 	LINK_BYE,
 	LINK_ROOT,
+	LINK_SAME,
 	LINK_GRP,
 	LINK_DIG,
 	LINK_PULL,
@@ -53,14 +54,14 @@ struct link_sums {
 /* Texts point into the line. */
 struct link_line {
 	enum link_verb verb;
-	int64_t since_s; /* ROOT, GRP, DIG, PULL */
+	int64_t since_s; /* ROOT, SAME, GRP, DIG, PULL */
 	union {
 		struct link_hello hello;
 		struct link_name name;
 		struct {
 			uint64_t incarnation, seq;
 		} resume;
-		uint64_t number; /* SEQ, ACK, PING, PONG; ROOT: the sum */
+		uint64_t number; /* SEQ, ACK, PING, PONG; ROOT, SAME: the sum */
 		struct link_sums sums;
 		struct {
 			unsigned int count; /* up to DIGEST_BUCKETS, rising */
@@ -71,6 +72,8 @@ struct link_line {
 };
 
 _Static_assert((int)DIGEST_GROUPS == (int)DIGEST_BUCKETS, "GRP and DIG have as many sums");
+
+struct text link_verb_name(enum link_verb verb);
 
 /* A line less its LF. 0, or one of the above; *ret may have changed all the same. */
 int link_line_parse(struct text line, struct link_line *ret);
@@ -83,7 +86,7 @@ char *link_put_hello(char *out, const struct link_self *self);
 char *link_put_resume(char *out, uint64_t incarnation, uint64_t seq);
 char *link_put_number(char *out, enum link_verb verb, uint64_t number); /* SEQ, ACK, PING, PONG */
 char *link_put_name(char *out, const struct link_name *name);
-char *link_put_root(char *out, int64_t since_s, uint64_t sum);
+char *link_put_root(char *out, enum link_verb verb, int64_t since_s, uint64_t sum); /* ROOT, SAME */
 char *link_put_groups(char *out, int64_t since_s, const uint64_t sums[DIGEST_GROUPS]);
 char *link_put_buckets(char *out, int64_t since_s, const struct link_sums *sums);
 char *link_put_pull(char *out, int64_t since_s, unsigned int group, uint64_t buckets); /* bits */

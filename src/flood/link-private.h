@@ -20,7 +20,7 @@ enum link_sync_state {
 };
 
 /* The one line of a comparison that is about to be written, besides DIGs and PULLs. */
-enum link_sync_say { SAY_NOTHING, SAY_ROOT, SAY_GRP, SAY_DONE };
+enum link_sync_say { SAY_NOTHING, SAY_ROOT, SAY_SAME, SAY_GRP, SAY_DONE };
 
 /* Where a comparison stands: link-sync.c. */
 struct link_sync {
@@ -39,6 +39,7 @@ struct link_sync {
 	int64_t parked_age_ns;		       /* when a fix was parked, last */
 	struct link_limit limit;	       /* of what a peer may start */
 	int64_t since_s;
+	uint64_t sum;		/* of the ROOT that is asked, or to be answered */
 	uint64_t begun_seq;	/* of the replica */
 	uint64_t settle_seq;	/* the peer has everything up to there ... */
 	uint64_t settle_ping;	/* ... when the PING of this count, or a later one, comes back; 0: none */
@@ -160,9 +161,31 @@ void link_put_fix(struct link *l, struct link_out *out, const struct herd_fix *f
 
 void link_sync_start(struct link *l); /* both RESUMEs are known */
 void link_sync_tick(struct link *l);
+void link_sync_ponged(struct link *l); /* the last PING came back */
+
+/* For link-sync-*.c. */
+#define SYNC_PARKED_NS \
+	(200 * CLOCK_SECOND_NS) /* how long a fix that was parked may take to be offered again */
+bool sync_is_running(const struct link_sync *s); /* an exchange is */
+bool sync_is_first(const struct link *l);	 /* the one of two that goes first where both could */
+bool sync_is_lagging(struct link *l);
+uint64_t sync_fresh_buckets(struct link *l, unsigned int group); /* bits of those that just changed here */
+void sync_plan_root(struct link *l);
+void sync_begin(struct link *l, bool is_strict); /* a comparison, asked by us or by the peer */
+void sync_begin_exchange(struct link *l, enum link_sync_state state);
+void sync_find_equal(struct link *l, uint64_t seq); /* the peer has all that was here at change `seq` */
+void sync_finish(struct link *l);		    /* both have said DONE */
+void sync_become_level(struct link *l);
+void sync_settle(struct link *l, uint64_t seq);
+void sync_tell(struct link *l, bool diverged);
+
+/* --- link-sync-in.c ----------------------------------------------------------- */
+
 int link_sync_take(struct link *l, const struct link_line *line);
 void link_sync_took_fix(struct link *l, const struct herd_fix *fix, int result);
-void link_sync_ponged(struct link *l);
+
+/* --- link-sync-out.c ---------------------------------------------------------- */
+
 /* Something to write besides fixes. */
 bool link_sync_has_lines(const struct link *l, int64_t age_ns);
 void link_sync_fill(struct link *l, struct link_out *out);

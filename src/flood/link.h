@@ -24,7 +24,8 @@
  * A comparison. Sums are 16 hexadecimal digits, over the fixes received at
  * POSIX second SINCE or later (digest.h):
  *
- *   ROOT SINCE SUM	of all fixes. Answered by DONE: the same here; by ROOT, later: compare from there; by GRP.
+ *   ROOT SINCE SUM	of all fixes. Answered by SAME, by a ROOT of later (compare from there), or by GRP.
+ *   SAME SINCE SUM	so it is here, too
  *   GRP SINCE SUM...	of each of 64 groups. Answered by a DIG for each group that differs, and DONE after all else.
  *   DIG SINCE GROUP SUM...	of its 64 buckets; "-" for one that just changed. Answered by one PULL, and by the
  *			sender's own fixes of the buckets that differ.

@@ -249,11 +249,11 @@ do_step(struct peer *p, uint8_t step)
 		hear(p);
 		break;
 	case 4:
-		say(p,
-		    link_put_root(out, since_s, digest_root(replica_digest(e->node->host.replica), since_s)));
+		say(p, link_put_root(out, LINK_ROOT, since_s,
+				     digest_root(replica_digest(e->node->host.replica), since_s)));
 		break;
 	case 5:
-		say(p, link_put_root(out, since_s, 1));
+		say(p, link_put_root(out, LINK_ROOT, since_s, 1));
 		break;
 	case 6:
 		say_sums(p, LINK_GRP, since_s);

@@ -57,6 +57,8 @@ test_good_lines(void **state)
 
 	assert_int_equal(parse("ROOT 16 " SUM), 0);
 	assert_int_equal(line.since_s, 16);
+	assert_int_equal(parse("SAME 16 " SUM), 0);
+	assert_int_equal(line.verb, LINK_SAME);
 	assert_int_equal(parse("GRP 16 " SUMS_64), 0);
 	assert_true(line.sums.sum[63] == UINT64_C(0x0123456789abcdef) && line.sums.fresh == 0);
 	assert_int_equal(parse("DIG 16 63 - " SUMS_63), 0);
@@ -224,7 +226,7 @@ test_there_and_back(void **state)
 	assert_int_equal(line.pull.count, DIGEST_BUCKETS);
 	check_back(text, link_put_pull(text, since, 63, 0), LINK_PULL, LINK_LINE_MAX);
 	check_back(text, link_put_name(text, &name), LINK_NAME, LINK_LINE_MAX);
-	check_back(text, link_put_root(text, 0, random), LINK_ROOT, LINK_LINE_MAX);
+	check_back(text, link_put_root(text, LINK_SAME, 0, random), LINK_SAME, LINK_LINE_MAX);
 	check_back(text, link_put_resume(text, random, 1), LINK_RESUME, LINK_LINE_MAX);
 	check_back(text, link_put_number(text, LINK_PONG, 0), LINK_PONG, LINK_LINE_MAX);
 	check_back(text, link_put_done(text), LINK_DONE, LINK_LINE_MAX);
