@@ -3,6 +3,10 @@
  * not be called from there; so callbacks only set events, and what ended is
  * read when curl has returned.
  *
+ * A connection of HTTP/2 that becomes readable may be milliseconds of work, and
+ * dozens may at once. So sockets that are ready stand in a line, and a turn of
+ * the loop takes of it what half a millisecond is enough for.
+ *
  * The authorities are read when an engine is made. curl would read them with
  * the first connection: 18 ms for a system's 144 certificates, in which the
  * loop serves nobody. A socket on which nothing is sent for a minute is closed:
@@ -18,30 +22,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "net/loop.h"
 
 enum {
 	ENGINE_MAGIC = 0x46454e47, /* "FENG" */
 	IDLE_S = 60,
 	SPARE_MAX = 256,	   /* handles kept for the next requests */
-	RECEIVE_BUFFER = 16 << 10, /* of each transfer */
+	RECEIVE_BUFFER = 16 << 10, /* a frame of HTTP/2: with less, 7.88 forgets streams until some timer */
 	SEND_BUFFER = 16 << 10,	   /* curl's least */
 	KEEPALIVE_S = 30,
+	WORK_NS = 500000,
 	WHY_MAX = 160,
 };
 
 /* A socket that curl wants watched. */
 struct watch {
+	TAILQ_ENTRY(watch) link; /* in the line, while it is ready */
+	struct engine *engine;
 	struct event *event;
+	curl_socket_t fd;
+	int ready;
 };
+
+TAILQ_HEAD(watch_line, watch);
 
 struct engine {
 	unsigned int magic;
 	CURLM *multi;
 	struct event_base *base;
-	struct event *on_time, *on_idle;
+	struct event *on_time, *on_idle, *on_work;
+	struct watch_line line;
+	bool *is_gone; /* set by engine_free(), while there is work */
 	uint32_t under_way;
 	engine_turned *turned;
 	void *arg;
@@ -61,13 +76,54 @@ struct engine {
 static void
 engine_on_socket(evutil_socket_t fd, short what, void *arg)
 {
-	struct engine *e = arg;
-	int ready = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-	int running;
+	struct watch *w = arg;
+	struct engine *e = w->engine;
 
+	(void)fd;
 	assert(e->magic == ENGINE_MAGIC);
-	(void)curl_multi_socket_action(e->multi, fd, ready, &running);
-	e->turned(e->arg);
+	if (!w->ready) {
+		if (TAILQ_EMPTY(&e->line))
+			event_active(e->on_work, EV_TIMEOUT, 0); /* behind all that is ready now */
+		TAILQ_INSERT_TAIL(&e->line, w, link);
+	}
+	w->ready |= (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+}
+
+static void
+leave_line(struct watch *w)
+{
+	if (w->ready)
+		TAILQ_REMOVE(&w->engine->line, w, link);
+	w->ready = 0;
+}
+
+static void
+engine_on_work(evutil_socket_t unused, short what, void *arg)
+{
+	static const struct timeval at_once = {0, 0};
+	struct engine *e = arg;
+	int64_t end = clock_monotonic_ns() + WORK_NS;
+	struct watch *w;
+	bool is_gone = false;
+
+	(void)unused;
+	(void)what;
+	assert(e->magic == ENGINE_MAGIC);
+	e->is_gone = &is_gone;
+	while ((w = TAILQ_FIRST(&e->line)) != NULL) {
+		int ready = w->ready, running;
+
+		leave_line(w);
+		(void)curl_multi_socket_action(e->multi, w->fd, ready, &running);
+		e->turned(e->arg);
+		if (is_gone)
+			return;
+		if (clock_monotonic_ns() >= end)
+			break;
+	}
+	e->is_gone = NULL;
+	if (!TAILQ_EMPTY(&e->line))
+		(void)event_add(e->on_work, &at_once); /* the loop's next turn */
 }
 
 static void
@@ -93,7 +149,9 @@ set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 	(void)easy;
 	assert(e->magic == ENGINE_MAGIC);
 	if (w) {
-		event_free(w->event);
+		leave_line(w);
+		if (w->event)
+			event_free(w->event);
 		w->event = NULL;
 	}
 	if (what == CURL_POLL_REMOVE) {
@@ -104,9 +162,11 @@ set_watch(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 		w = calloc(1, sizeof(*w));
 		if (!w)
 			return -1;
+		w->engine = e;
+		w->fd = fd;
 		(void)curl_multi_assign(e->multi, fd, w);
 	}
-	w->event = event_new(e->base, fd, (short)(wanted | EV_PERSIST), engine_on_socket, e);
+	w->event = event_new(e->base, fd, (short)(wanted | EV_PERSIST), engine_on_socket, w);
 	return w->event && event_add(w->event, NULL) == 0 ? 0 : -1;
 }
 
@@ -371,7 +431,9 @@ engine_new(struct engine **ret, struct event_base *base, const struct fetch_opti
 	e->user_agent = strdup(options->user_agent ? options->user_agent : "");
 	e->on_time = event_new(base, -1, 0, engine_on_time, e);
 	e->on_idle = event_new(base, -1, 0, engine_on_idle, e);
-	if (!e->proxy || !e->user_agent || !e->on_time || !e->on_idle || !start_multi(e))
+	e->on_work = event_new(base, -1, 0, engine_on_work, e);
+	TAILQ_INIT(&e->line);
+	if (!e->proxy || !e->user_agent || !e->on_time || !e->on_idle || !e->on_work || !start_multi(e))
 		return -ENOMEM;
 	read_authorities(e, options->ca_file);
 	*ret = e;
@@ -392,6 +454,10 @@ engine_free(struct engine *e)
 		event_free(e->on_time);
 	if (e->on_idle)
 		event_free(e->on_idle);
+	if (e->on_work)
+		event_free(e->on_work);
+	if (e->is_gone)
+		*e->is_gone = true;
 	X509_STORE_free(e->authorities);
 	free(e->proxy);
 	free(e->user_agent);

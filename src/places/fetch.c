@@ -24,6 +24,7 @@ enum {
 	STREAMS = 100,		    /* on a connection: what curl allows, and servers usually */
 	ORIGINS_MAX = 16,	    /* remembered without a request */
 	ENGINES_MAX = 8,	    /* older settings still under way */
+	WORK_MAX = 32,		    /* callbacks, and requests handed over, before others get their turn */
 };
 
 TAILQ_HEAD(request_list, fetch_request);
@@ -293,11 +294,12 @@ turn(void *arg)
 	struct fetch_request *r;
 	struct fetch_origin *o;
 	bool is_kick_due = false;
+	int work;
 
 	assert(f->magic == FETCH_MAGIC);
 	collect(f);
 	f->is_turning = true;
-	while (!f->is_freed && (r = TAILQ_FIRST(&f->ended)) != NULL) {
+	for (work = 0; work < WORK_MAX && !f->is_freed && (r = TAILQ_FIRST(&f->ended)) != NULL; work++) {
 		TAILQ_REMOVE(&f->ended, r, link);
 		r->state = REQUEST_TOLD;
 		request_tell(r);
@@ -307,14 +309,14 @@ turn(void *arg)
 		free_rest(f);
 		return;
 	}
-	while ((o = next_origin(f)) != NULL)
+	for (work = 0; work < WORK_MAX && (o = next_origin(f)) != NULL; work++)
 		is_kick_due |= hand_over(f, TAILQ_FIRST(&o->waiting));
 	f->is_turning = false;
 	if (is_kick_due) {
 		engine_kick(f->engines[0]);
 		collect(f);
 	}
-	if (!TAILQ_EMPTY(&f->ended))
+	if (work == WORK_MAX || !TAILQ_EMPTY(&f->ended))
 		turn_soon(f);
 }
 
