@@ -187,17 +187,32 @@ ask(struct flight *f, int64_t now_ns)
 	finish_failed(f, TEXT("UNKNOWN_ERROR"), why, now_ns);
 }
 
+/* --- waiting -------------------------------------------------------------------------------- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+static int
+set_timer(struct flight *f, int64_t ns)
+{
+	if (!f->timer)
+		f->timer = event_new(f->web->base, -1, 0, on_timer, f);
+	return f->timer ? event_in(f->timer, ns) : -ENOMEM;
+}
+
 /* The same once more, unless somebody has said no meanwhile. */
 static void
 ask_again(struct flight *f, int64_t now_ns)
 {
-	if (breaker_allows(&f->web->breaker, now_ns) && web_take(f->web, now_ns) == 0)
+	struct web *w = f->web;
+	int64_t wait_ns = w->service->one_at_a_time ? budget_wait_ns(w->budget, now_ns) : 0;
+
+	if (wait_ns > 0 && wait_ns < f->deadline_ns - now_ns && set_timer(f, wait_ns) == 0)
+		return;
+	if (breaker_allows(&w->breaker, now_ns) && web_take(w, now_ns) == 0)
 		ask(f, now_ns);
 	else
 		finish(f, f->answer, now_ns);
 }
-
-/* --- waiting -------------------------------------------------------------------------------- */
 
 static void
 on_timer(evutil_socket_t fd, short what, void *arg)
@@ -213,14 +228,6 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	else if (f->state == FLIGHT_QUEUED)
 		finish_failed(f, TEXT("OVER_QUERY_LIMIT"), "there were too many questions before this one",
 			      now_ns);
-}
-
-static int
-set_timer(struct flight *f, int64_t ns)
-{
-	if (!f->timer)
-		f->timer = event_new(f->web->base, -1, 0, on_timer, f);
-	return f->timer ? event_in(f->timer, ns) : -ENOMEM;
 }
 
 /* How long before the next try; the whole range of a doubled time, so that many do not come back together. */

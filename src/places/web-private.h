@@ -11,9 +11,9 @@
  * in the end it has an answer and is handed to its waiters, a few in one turn of
  * the loop. Without waiters it is gone.
  */
-#include "net/loop.h"
 #include <sys/queue.h>
 
+#include "net/loop.h"
 #include "places/breaker.h"
 #include "places/budget.h"
 #include "places/keyed.h"

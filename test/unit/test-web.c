@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -919,6 +920,33 @@ keeps_to_the_day(void **state)
 	assert_int_equal(ask_at(5, 5), 0);
 }
 
+static void
+keeps_to_the_day_over_a_restart(void **state)
+{
+	char folder[] = "/tmp/test-web.XXXXXX", path[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/places-alpha-google.budget", folder);
+	web.member = "alpha";
+	web.state_dir = folder;
+	web.google.requests_per_day = 2;
+	begin(chain_google);
+	ask_at(0, 0);
+	ask_at(1, 1);
+	source = source_free(source);
+	begin(chain_google);
+	assert_int_equal(ask_at(2, 2), 0);
+	assert_true(says(2, "OVER_QUERY_LIMIT"));
+	assert_int_equal(told[SOURCE_FAULT], 0);
+	source = source_free(source);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(folder), 0);
+	begin(chain_google);
+	assert_int_equal(told[SOURCE_FAULT], 1); /* it says that the count will be lost */
+	assert_int_equal(ask_at(3, 3), SOURCE_E_PENDING);
+}
+
 /* --- one at a time -------------------------------------------------------------------------------------------- */
 
 static void
@@ -981,6 +1009,23 @@ paces_the_queue(void **state)
 		reply(200, "");
 	}
 	assert_in_range((clock_monotonic_ns() - before_ns) / MS, 200, 800);
+}
+
+static void
+paces_what_is_tried_again(void **state)
+{
+	int64_t before_ns = clock_monotonic_ns();
+
+	(void)state;
+	web.overpass.requests_per_second = 1;
+	begin(chain_overpass);
+	ask_at(0, 0);
+	reply(500, "");
+	run_until_started(2);
+	assert_true(clock_monotonic_ns() - before_ns >= CLOCK_SECOND_NS);
+	reply(200, "0,0 cafe");
+	one_turn();
+	assert_true(says(0, "cafe"));
 }
 
 static void
@@ -1140,9 +1185,11 @@ main(void)
 		TEST(lets_the_next_provider_answer),
 		TEST(keeps_to_the_second),
 		TEST(keeps_to_the_day),
+		TEST(keeps_to_the_day_over_a_restart),
 		TEST(asks_one_at_a_time),
 		TEST(goes_on_with_the_next_when_one_is_cancelled),
 		TEST(paces_the_queue),
+		TEST(paces_what_is_tried_again),
 		TEST(queues_for_no_longer_than_a_lookup_has),
 		TEST(pauses_when_it_is_too_much),
 		TEST(goes_on_with_the_old_settings),
