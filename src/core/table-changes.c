@@ -456,6 +456,24 @@ table_set_waiting(struct table *t, bool waiting)
 	(void)table_guarded(t, waiting_body, t);
 }
 
+static int
+waited_body(void *arg)
+{
+	const struct table *t = arg;
+	struct segment_header *h = segment_header(&t->segment);
+	uint64_t any = 0;
+
+	for (unsigned int i = 0; i < SEGMENT_PROCESSES / 64; i++)
+		any |= atomic_load_explicit(&h->waiting[i], memory_order_relaxed);
+	return any != 0;
+}
+
+bool
+table_is_waited_for(struct table *t)
+{
+	return table_guarded(t, waited_body, t) > 0;
+}
+
 struct confirm_call {
 	const struct table *t;
 	uint64_t round;

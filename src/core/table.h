@@ -189,6 +189,9 @@ uint64_t table_confirmed_round(struct table *t);
    table_confirmed_round() afterwards, once: what was confirmed before wakes nobody. Kept when the table moves. */
 void table_set_waiting(struct table *t, bool waiting);
 
+/* For the helper: some process waits, or did when it was killed. Cheap. */
+bool table_is_waited_for(struct table *t);
+
 /* The fix is a copy, as the slot is now. Called outside of anything locked or guarded. */
 typedef void table_change_fn(void *arg, uint64_t slot, const struct herd_fix *fix);
 typedef void table_gone_fn(void *arg, uint64_t slot);

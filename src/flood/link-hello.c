@@ -82,6 +82,7 @@ link_take_hello(struct link *l, struct text line)
 	memcpy(l->host_id, hello.hello.host_id, sizeof(l->host_id));
 	l->incarnation = hello.hello.incarnation;
 	l->is_newer = hello.hello.has_more;
+	l->can_ask = hello.hello.can_ask;
 	l->is_comparable = hello.hello.ttl_s == l->self->ttl_s && hello.hello.key_check == l->self->key_check;
 	r = ask_caller(l);
 	if (r < 0)

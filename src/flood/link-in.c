@@ -60,13 +60,14 @@ take_fix(struct link *l, struct text line)
 }
 
 static int
-take_seq(struct link *l, uint64_t seq)
+take_seq(struct link *l, uint64_t seq, bool is_asked)
 {
 	if (l->has_seq && seq < l->seq_in)
 		return link_end(l, -EPROTO, "a SEQ that goes back");
 	l->seq_in = seq;
 	l->has_seq = true;
 	l->has_ack |= seq > l->acked;
+	l->is_asked |= is_asked && seq > l->acked;
 	link_remember(l);
 	return 0;
 }
@@ -111,7 +112,8 @@ take_verb(struct link *l, const struct link_line *line)
 {
 	switch (line->verb) {
 	case LINK_SEQ:
-		return take_seq(l, line->number);
+	case LINK_ASK:
+		return take_seq(l, line->number, line->verb == LINK_ASK);
 	case LINK_ACK:
 		return take_ack(l, line->number);
 	case LINK_PING:

@@ -135,6 +135,8 @@ parse_capability(struct text t, struct link_hello *hello)
 		if (hello->has_key || !parse_hex((struct text){t.at + 4, t.len - 4}, &hello->key_check))
 			return false;
 		hello->has_key = true;
+	} else if (text_equal(t, TEXT("ask"))) {
+		hello->can_ask = true;
 	} else {
 		hello->has_more = true;
 	}
@@ -284,6 +286,7 @@ static const struct {
 	[LINK_HERD] =	{{"HERD", 4}, parse_herd},
 	[LINK_RESUME] =	{{"RESUME", 6}, parse_resume},
 	[LINK_SEQ] =	{{"SEQ", 3}, parse_numbered},
+	[LINK_ASK] =	{{"ASK", 3}, parse_numbered},
 	[LINK_ACK] =	{{"ACK", 3}, parse_numbered},
 	[LINK_NAME] =	{{"NAME", 4}, parse_name},
 	[LINK_PING] =	{{"PING", 4}, parse_numbered},

@@ -10,6 +10,7 @@ enum link_verb {
 	LINK_HERD,
 	LINK_RESUME,
 	LINK_SEQ,
+	LINK_ASK,
 	LINK_ACK,
 	LINK_NAME,
 	LINK_PING,
@@ -33,7 +34,7 @@ struct link_hello {
 	struct text herd, host;
 	uint8_t host_id[NAMES_HOST_ID_BYTES];
 	uint64_t incarnation;
-	bool has_ttl, has_key, has_more; /* more: capabilities unknown here */
+	bool has_ttl, has_key, can_ask, has_more; /* more: capabilities unknown here */
 	int64_t ttl_s;
 	uint64_t key_check;
 };
@@ -61,7 +62,7 @@ struct link_line {
 		struct {
 			uint64_t incarnation, seq;
 		} resume;
-		uint64_t number; /* SEQ, ACK, PING, PONG; ROOT, SAME: the sum */
+		uint64_t number; /* SEQ, ASK, ACK, PING, PONG; ROOT, SAME: the sum */
 		struct link_sums sums;
 		struct {
 			unsigned int count; /* up to DIGEST_BUCKETS, rising */
@@ -84,7 +85,7 @@ void link_escape(struct text t, char *out, size_t size);
 /* Each writes one line with its LF and returns the end. Room: LINK_LINE_MAX, for sums LINK_LONG_LINE_MAX. */
 char *link_put_hello(char *out, const struct link_self *self);
 char *link_put_resume(char *out, uint64_t incarnation, uint64_t seq);
-char *link_put_number(char *out, enum link_verb verb, uint64_t number); /* SEQ, ACK, PING, PONG */
+char *link_put_number(char *out, enum link_verb verb, uint64_t number); /* SEQ, ASK, ACK, PING, PONG */
 char *link_put_name(char *out, const struct link_name *name);
 char *link_put_root(char *out, enum link_verb verb, int64_t since_s, uint64_t sum); /* ROOT, SAME */
 char *link_put_groups(char *out, int64_t since_s, const uint64_t sums[DIGEST_GROUPS]);

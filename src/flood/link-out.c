@@ -32,18 +32,29 @@ link_put_line(struct link *l, struct link_out *out, char *end)
 	out->at = end;
 }
 
+/* Somebody here waits for what the peer was told, which it was not asked about. */
+static bool
+is_ask_due(const struct link *l, uint64_t told)
+{
+	return l->can_ask && l->asked < told && l->acknowledged < told && replica_is_waited_for(l->replica);
+}
+
 /* Always true: the cursor passes a change only when its fix was given out. */
 void
 link_put_seq(struct link *l, struct link_out *out)
 {
-	uint64_t passed = replica_passed(l->replica, l->peer);
+	const uint64_t passed = replica_passed(l->replica, l->peer);
+	const uint64_t told = passed > l->seq_out ? passed : l->seq_out;
+	const bool asks = is_ask_due(l, told);
 
 	l->fixes_since_seq = 0;
-	if (l->was_seq_said && passed <= l->seq_out)
+	if (l->was_seq_said && passed <= l->seq_out && !asks)
 		return;
 	l->was_seq_said = true;
-	l->seq_out = passed;
-	link_put_line(l, out, link_put_number(out->at, LINK_SEQ, passed));
+	l->seq_out = told;
+	if (asks)
+		l->asked = told;
+	link_put_line(l, out, link_put_number(out->at, asks ? LINK_ASK : LINK_SEQ, told));
 }
 
 void
@@ -83,7 +94,7 @@ fill_hello(struct link *l, struct link_out *out)
 static bool
 is_ack_due(const struct link *l, int64_t age_ns)
 {
-	return l->has_ack && age_ns - l->ack_age_ns >= LINK_ACK_NS;
+	return l->has_ack && (l->is_asked || age_ns - l->ack_age_ns >= LINK_ACK_NS);
 }
 
 static void
@@ -106,7 +117,7 @@ fill_small(struct link *l, struct link_out *out)
 		link_put_line(l, out, link_put_number(out->at, LINK_PONG, l->pong));
 	}
 	if (is_ack_due(l, l->age_ns)) {
-		l->has_ack = false;
+		l->has_ack = l->is_asked = false;
 		l->acked = l->seq_in;
 		l->ack_age_ns = l->age_ns;
 		link_put_line(l, out, link_put_number(out->at, LINK_ACK, l->acked));
@@ -241,5 +252,5 @@ link_wants_out(const struct link *l, int64_t now_ns)
 		return false;
 	return replica_has_next(l->replica, l->peer) || link_sync_is_walking(l) ||
 	       link_sync_has_lines(l, age_ns) || replica_passed(l->replica, l->peer) > l->seq_out ||
-	       has_names(l);
+	       is_ask_due(l, l->seq_out) || has_names(l);
 }

@@ -86,7 +86,7 @@ struct link {
 	uint64_t pong; /* to be said; with has_pong */
 
 	/* Out. */
-	uint64_t seq_out; /* our last SEQ */
+	uint64_t seq_out, asked; /* our last SEQ or ASK, our last ASK */
 	uint64_t acknowledged;
 	uint64_t names_cursor;
 	struct hash_key ping_key;
@@ -97,6 +97,7 @@ struct link {
 
 	bool has_peer;	    /* a number in the replica */
 	bool is_newer;	    /* the peer has capabilities unknown here */
+	bool can_ask;	    /* it understands ASK */
 	bool is_comparable; /* its ttl and key are ours */
 	bool resumes_in;    /* our RESUME is honoured */
 	bool is_memorable;  /* a SEQ says what we have */
@@ -105,6 +106,7 @@ struct link {
 	bool was_bye_heard;
 	bool has_seq, was_seq_said;
 	bool has_ack, has_pong, has_ping, has_bye; /* to be said */
+	bool is_asked;				   /* the ACK is: at once */
 	uint8_t host_id[NAMES_HOST_ID_BYTES];
 	char host[LINK_HOST_MAX + 1];
 	char why[LINK_WHY_MAX];
@@ -154,6 +156,7 @@ struct link_out {
 bool link_has_room(const struct link_out *out, size_t bytes);
 /* Counts a line that was written at out->at up to `end`. */
 void link_put_line(struct link *l, struct link_out *out, char *end);
+/* SEQ or ASK, if it is any news. */
 void link_put_seq(struct link *l, struct link_out *out);
 void link_put_fix(struct link *l, struct link_out *out, const struct herd_fix *fix);
 

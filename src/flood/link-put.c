@@ -50,6 +50,7 @@ link_put_hello(char *out, const struct link_self *self)
 	out = text_put(out, text_of(self->host));
 	out = text_put_u64(text_put(out, TEXT(" ttl=")), (uint64_t)self->ttl_s);
 	out = put_hex(text_put(out, TEXT(",key=")), self->key_check);
+	out = text_put(out, TEXT(",ask"));
 	*out++ = '\n';
 	return out;
 }

@@ -10,13 +10,14 @@
  *   HERD 1 HERD HOST-ID INCARNATION HOST [CAPABILITY,...]   the first line. HOST-ID: 32 hexadecimal digits,
  *			INCARNATION: 16, another one for each process and table. Capabilities that both need:
  *			ttl=SECONDS (fix-ttl) and key=HEX16 (tells keys of digests apart). An unknown one
- *			announces unknown verbs.
+ *			announces unknown verbs. "ask": ASK is understood.
  *   RESUME INCARNATION SEQ	the second line: what we have of you already, by your own numbers, or
  *			"0000000000000000 0" for nothing. One that is honoured goes on from there; else the
  *			two compare what they hold, or tell each other everything if ttl or key differ.
  *   AT ...		a fix
  *   SEQ N		everything up to our change N was sent (not before: resumed, compared, or both told all)
- *   ACK N		everything up to your SEQ N is applied
+ *   ASK N		as SEQ N, to who understands it: somebody here waits for your ACK
+ *   ACK N		everything up to your SEQ or ASK N is applied: after an ASK at once
  *   NAME SERVER HOST-ID BOOT	a member and where it runs, since POSIX second BOOT
  *   PING N, PONG N
  *   BYE REASON		the last line
@@ -50,7 +51,7 @@ enum {
 #define LINK_HELLO_NS (5 * CLOCK_SECOND_NS)  /* for the peer's first two lines */
 #define LINK_PING_NS  (2 * CLOCK_SECOND_NS)  /* of silence */
 #define LINK_DEAD_NS  (8 * CLOCK_SECOND_NS)  /* of silence */
-#define LINK_ACK_NS   (50 * CLOCK_MSEC_NS)   /* at least, between two ACKs */
+#define LINK_ACK_NS   (50 * CLOCK_MSEC_NS)   /* at least, between two ACKs that nobody asked for */
 #define LINK_ROOT_NS  (60 * CLOCK_SECOND_NS) /* between two ROOTs, +- a quarter */
 
 enum link_state { LINK_GREETING, LINK_UP, LINK_ENDED };

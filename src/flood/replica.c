@@ -514,6 +514,12 @@ replica_set_ack_after(struct replica *r, unsigned int peers)
 	confirm_set_needed(&r->confirm, peers, changes_sequence(r->changes));
 }
 
+bool
+replica_is_waited_for(const struct replica *r)
+{
+	return r->confirm.needed > 0 && table_is_waited_for(r->table);
+}
+
 void
 replica_acknowledge(struct replica *r, unsigned int peer, uint64_t seq)
 {

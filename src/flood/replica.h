@@ -122,6 +122,9 @@ int replica_next_of(struct replica *r, unsigned int peer, const uint64_t buckets
 /* How many peers have to apply a round; 0: none. */
 void replica_set_ack_after(struct replica *r, unsigned int peers);
 
+/* A member of this host waits for peers. Cheap. */
+bool replica_is_waited_for(const struct replica *r);
+
 /* The peer has applied what it was told up to this change. Ignored beyond replica_passed(). What changed before the
    peer came, or was rewound to, is not confirmed by it ... */
 void replica_acknowledge(struct replica *r, unsigned int peer, uint64_t seq);

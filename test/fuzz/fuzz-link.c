@@ -59,7 +59,7 @@ check_said_line(struct peer *p, struct text text)
 	}
 	help_must(link_line_parse(text, &line) == 0);
 	help_must(text.len < LINK_LINE_MAX || line.verb == LINK_GRP || line.verb == LINK_DIG);
-	if (line.verb == LINK_SEQ) {
+	if (line.verb == LINK_SEQ || line.verb == LINK_ASK) {
 		help_must(line.number >= p->seq_said);
 		help_must(line.number <= replica_sequence(p->wire.end[0].node->host.replica));
 		p->seq_said = line.number;
@@ -298,19 +298,19 @@ greet(struct peer *p, uint8_t how)
 	out += sprintf(
 		out,
 		"HERD 1 herd 7700000000000000000000000000000%c 00000000000000ff hill ttl=%d,key=%016x%s\n",
-		how & 8 ? '0' : '1', how & 16 ? 300 : 600, 7, how & 32 ? ",zip" : "");
+		how & 8 ? '0' : '1', how & 16 ? 300 : 600, 7, how & 32 ? ",zip" : ",ask");
 	out = link_put_resume(out, how & 64 ? node->self.incarnation : 0, how & 64 ? 3 : 0);
 	say(p, out);
 }
 
-/* A number that a SEQ line of the input may have said, so far. */
+/* A number that a SEQ or ASK line of the input may have said, so far. */
 static void
 note_seq(struct peer *p)
 {
 	for (size_t i = 0; i + 4 < p->in_len; i++) {
 		uint64_t seq = 0;
 
-		if (memcmp(p->in + i, "SEQ ", 4) != 0)
+		if (memcmp(p->in + i, "SEQ ", 4) != 0 && memcmp(p->in + i, "ASK ", 4) != 0)
 			continue;
 		for (size_t k = i + 4; k < p->in_len && text_is_digit(p->in[k]) && k < i + 4 + 19; k++)
 			seq = seq * 10 + (uint64_t)(p->in[k] - '0');

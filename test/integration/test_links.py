@@ -371,7 +371,7 @@ def test_lines_can_be_read(hosts):
 	hill = hosts("hill").start()
 	alpha = hill.member("Alpha")
 	with Link(hill.port) as link:
-		assert re.fullmatch(r"HERD 1 herd [0-9a-f]{32} [0-9a-f]{16} hill ttl=604800,key=[0-9a-f]{16}", link.lines[0])
+		assert re.fullmatch(r"HERD 1 herd [0-9a-f]{32} [0-9a-f]{16} hill ttl=604800,key=[0-9a-f]{16},ask", link.lines[0])
 		hill.wait_up("raw")
 		client = fresh()
 		tell(alpha, client)

@@ -33,13 +33,15 @@ test_good_lines(void **state)
 	assert_int_equal(line.hello.host_id[0], 1);
 	assert_int_equal(line.hello.host_id[15], 16);
 	assert_int_equal(line.hello.incarnation, 0xff);
-	assert_false(line.hello.has_ttl || line.hello.has_key || line.hello.has_more);
+	assert_false(line.hello.has_ttl || line.hello.has_key || line.hello.can_ask || line.hello.has_more);
 	assert_int_equal(parse("HERD 1 herd " ID " " INC " hill ttl=300,key=" SUM), 0);
 	assert_true(line.hello.has_ttl && line.hello.has_key && !line.hello.has_more);
 	assert_int_equal(line.hello.ttl_s, 300);
 	assert_true(line.hello.key_check == UINT64_C(0x0123456789abcdef));
 	assert_int_equal(parse("HERD 1 herd " ID " " INC " hill zip,ttl=0"), 0);
 	assert_true(line.hello.has_more && line.hello.has_ttl);
+	assert_int_equal(parse("HERD 1 herd " ID " " INC " hill ask,ttl=0"), 0);
+	assert_true(line.hello.can_ask && !line.hello.has_more);
 	assert_int_equal(parse("HERD 2 whatever comes then"), 0);
 	assert_int_equal(line.hello.version, 2);
 
@@ -47,6 +49,8 @@ test_good_lines(void **state)
 	assert_int_equal(line.resume.incarnation, 0xff);
 	assert_int_equal(line.resume.seq, 12);
 	assert_int_equal(parse("SEQ 0"), 0);
+	assert_int_equal(parse("ASK 0"), 0);
+	assert_int_equal(line.verb, LINK_ASK);
 	assert_int_equal(parse("ACK 9999999999999999999"), 0);
 	assert_true(line.number == UINT64_C(9999999999999999999));
 	assert_int_equal(parse("NAME Alpha " ID " 1700000000"), 0);
@@ -215,6 +219,7 @@ test_there_and_back(void **state)
 	check_back(text, link_put_hello(text, &self), LINK_HERD, LINK_LINE_MAX);
 	assert_int_equal(line.hello.herd.len, LINK_HOST_MAX);
 	assert_true(line.hello.ttl_s == INT64_MAX && line.hello.key_check == UINT64_MAX);
+	assert_true(line.hello.can_ask && !line.hello.has_more);
 	for (unsigned int i = 0; i < DIGEST_BUCKETS; i++)
 		sums.sum[i] = random_u64(&random);
 	check_back(text, link_put_groups(text, since, sums.sum), LINK_GRP, LINK_LONG_LINE_MAX);

@@ -298,6 +298,60 @@ test_confirmed_when_all_is_told(void **state)
 	check_confirmed(w);
 }
 
+/* As many fixes later, and no time: has the other end said that it has them all? */
+static bool
+is_acknowledged(struct help_wire *w, uint32_t from, uint32_t to)
+{
+	hear(w, 0, from, to, 1);
+	help_talk(w);
+	return link_acknowledged(w->end[0].link) == replica_sequence(w->end[0].node->host.replica);
+}
+
+static void
+test_who_waits_asks(void **state)
+{
+	struct help_wire *w = *state;
+	struct table *member = w->end[0].node->host.member;
+
+	meet(w);
+	help_pass(w, CLOCK_SECOND_NS);
+	/* Nobody waits: one ACK, and the next when it is time. */
+	(void)is_acknowledged(w, 0, 1);
+	assert_false(is_acknowledged(w, 1, 2));
+	/* Somebody waits, but not for peers; then for them, and for what was told before as well. */
+	table_set_waiting(member, true);
+	assert_false(is_acknowledged(w, 2, 3));
+	replica_set_ack_after(w->end[0].node->host.replica, 1);
+	assert_true(is_acknowledged(w, 3, 3));
+	for (uint32_t n = 3; n < 20; n++)
+		assert_true(is_acknowledged(w, n, n + 1));
+	/* Nothing is asked twice. */
+	assert_false(link_wants_out(w->end[0].link, w->now_ns) || link_wants_out(w->end[1].link, w->now_ns));
+	table_set_waiting(member, false);
+	assert_false(is_acknowledged(w, 20, 21));
+	help_pass(w, LINK_ACK_NS);
+	assert_true(is_acknowledged(w, 21, 21));
+}
+
+/* A helper that never heard of ASK is not told one. */
+static void
+test_who_cannot_be_asked(void **state)
+{
+	struct help_wire *w = *state;
+	struct text said;
+
+	table_set_waiting(w->end[0].node->host.member, true);
+	replica_set_ack_after(w->end[0].node->host.replica, 1);
+	help_dial(w);
+	(void)say_to(w, 0, HELLO);
+	hear(w, 0, 0, 1, 1);
+	assert_int_equal(help_drain(&w->end[0].node->host, w->now_ns), 0);
+	said = say_to(w, 0, "");
+	assert_true(contains(said, "\nSEQ 1\n"));
+	assert_false(contains(said, "ASK "));
+	assert_false(link_wants_out(w->end[0].link, w->now_ns));
+}
+
 /* What a SEQ says is the truth after every byte: cut anywhere, resumed, and all is there without a comparison
    of what was once compared. */
 static void
@@ -432,6 +486,8 @@ main(void)
 		T(test_confirmed_after_an_exchange),
 		T(test_confirmed_when_equal),
 		T(test_confirmed_when_all_is_told),
+		T(test_who_waits_asks),
+		T(test_who_cannot_be_asked),
 		T(test_cut_at_every_byte),
 		T(test_every_split),
 	};

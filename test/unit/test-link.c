@@ -31,7 +31,7 @@ test_greeting(void **state)
 	assert_string_equal(link_host(w->end[0].link), "");
 	said = say_to(w, 0, "");
 	assert_text_equal(said, TEXT("HERD 1 herd 01000000000000000000000000000000 0000000000001000 host0 "
-				     "ttl=300,key=" KEY "\n"));
+				     "ttl=300,key=" KEY ",ask\n"));
 	assert_false(link_wants_out(w->end[0].link, w->now_ns));
 	said = say_to(w, 0, "HERD 1 herd " ID " " INC " hill ttl=300,key=" KEY "\n");
 	assert_int_equal(w->end[0].taken, 0);
