@@ -35,7 +35,8 @@ struct fetch_origin {
 	struct text name; /* behind the struct */
 	struct request_list waiting;
 	uint32_t under_way;
-	bool is_http2; /* its last answer was */
+	bool is_http2;	 /* its last answer was */
+	uint32_t window; /* of HTTP/2: requests handed over at most; grows with each answer */
 };
 
 struct fetch {
@@ -121,6 +122,9 @@ next_origin(const struct fetch *f)
 
 		if (!first || (next && TAILQ_FIRST(&next->waiting)->number < first->number))
 			continue;
+		/* Thousands at once would wait in curl for connections that are not there yet. */
+		if (o->is_http2 && o->under_way >= f->connections_max + o->window)
+			continue;
 		more = origin_connections(o, o->under_way + 1) - origin_connections(o, o->under_way);
 		if (more == 0 || used < f->connections_max)
 			next = o;
@@ -155,7 +159,8 @@ leave_engine(struct fetch_request *r)
 	engine_put(r->engine, r->easy);
 	r->easy = NULL;
 	TAILQ_REMOVE(&r->fetch->under_way, r, link);
-	r->origin->under_way--;
+	if (--r->origin->under_way == 0)
+		r->origin->window = 0; /* its connections may be gone when it is asked again */
 	r->fetch->counts.under_way--;
 	retire_engines(r->fetch);
 }
@@ -245,6 +250,16 @@ hand_over(struct fetch *f, struct fetch_request *r)
 
 /* --- a turn ------------------------------------------------------------------------------ */
 
+static void
+note_answer(struct fetch_origin *o, bool is_http2)
+{
+	o->is_http2 = is_http2;
+	if (!is_http2)
+		o->window = 0;
+	else if (o->window < UINT32_MAX / 2)
+		o->window++;
+}
+
 /* What ended in curl. */
 static void
 collect(struct fetch *f)
@@ -262,7 +277,7 @@ collect(struct fetch *f)
 			assert(r && r->magic == REQUEST_MAGIC);
 			request_judge(r, code);
 			if (r->result == FETCH_DONE)
-				r->origin->is_http2 = r->is_http2;
+				note_answer(r->origin, r->is_http2);
 			leave_engine(r);
 			end_request(r);
 		}
