@@ -67,6 +67,11 @@ void
 peers_say_files(struct peers *p)
 {
 	p->expiry_told_s = 0;
+	if (p->setup.spurns_tls)
+		log_warning(
+			"Links are not protected: 'plain' is set, and neither the certificates in '%s' nor a "
+			"shared key are used",
+			p->conf->flood_tls_dir);
 	if (p->setup.tls && tls_warning(p->setup.tls)[0])
 		log_warning("%s", tls_warning(p->setup.tls));
 	watch_expiry(p);

@@ -210,9 +210,12 @@ take_tls(struct setup *s, const struct conf *conf, char why[SETUP_WHY_MAX])
 	const char *beyond;
 	int r;
 
-	if (conf->flood_plain)
-		return 0;
 	r = tls_new(&s->tls, &options, reason);
+	if (conf->flood_plain) {
+		s->tls = tls_unref(s->tls);
+		s->spurns_tls = r == 0 || r == TLS_E_REFUSED;
+		return r < 0 ? r : 0;
+	}
 	if (r == TLS_E_REFUSED)
 		return invalid(why, "%s", reason);
 	if (r != TLS_E_NONE)

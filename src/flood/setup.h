@@ -20,6 +20,7 @@ struct setup {
 	size_t number_count;
 	struct hosts known;  /* `hosts`: nobody else may be linked with; none: anybody */
 	struct tls *tls;     /* NULL: plain */
+	bool spurns_tls;     /* that is as the settings have it, though there are certificates or a key */
 	struct hash_key key; /* of rings and digests */
 };
 

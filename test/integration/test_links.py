@@ -428,6 +428,16 @@ def test_certificates(hosts, authority):
 	until(lambda: client.decode() in smith.fixes(), "the fix")
 
 
+def test_plain_in_spite_of_certificates(hosts, authority):
+	"""Whoever forgets to take 'plain' out is told."""
+	hill = certified(hosts, authority, "hill", flood_plain="yes").start()
+	hill.flood.wait_log(r"Links are not protected: 'plain' is set, and neither the certificates in '")
+	smith = hosts("smith", flood_plain="yes").start(peers=["hill 127.0.0.1:%d" % hill.port])
+	smith.wait_up("hill")
+	assert not smith.peers()["hill"]["tls"]
+	assert "not protected" not in smith.flood.text()
+
+
 def test_no_certificate(hosts, authority):
 	hill = certified(hosts, authority, "hill").start()
 	smith = hosts("smith").start(peers=[hill.port])	# speaks plain

@@ -66,6 +66,21 @@ test_protection(void **state)
 	check("peer = hill 127.0.0.1:1, smith 127.0.0.1:1", SETUP_E_INVALID, "127.0.0.1:1");
 }
 
+/* Plain is plain, whatever there is; but that it is, is no secret. */
+static void
+test_plain_comes_first(void **state)
+{
+	CLEANUP(setup_done) struct setup with = {0}, without = {0};
+	char why[SETUP_WHY_MAX];
+
+	(void)state;
+	assert_int_equal(read_setup("listen = 127.0.0.1:1\nplain = yes\npsk-file = /nowhere/key", &with, why),
+			 0);
+	assert_true(!with.tls && with.spurns_tls);
+	assert_int_equal(read_setup("listen = 127.0.0.1:1\nplain = yes", &without, why), 0);
+	assert_true(!without.tls && !without.spurns_tls);
+}
+
 static void
 test_hosts(void **state)
 {
@@ -129,6 +144,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_protection),
+		cmocka_unit_test(test_plain_comes_first),
 		cmocka_unit_test(test_hosts),
 		cmocka_unit_test(test_identity),
 	};
