@@ -127,23 +127,40 @@ secret_at(struct work *w, const char *path, enum conf_id id)
 	log_event(LOG_ERR, MSG_SETTINGS_WRONG, LOG_NO_FIELDS,
 		  "%s: setting '%s': '%s' does not fit into a unit (expected an absolute path without '//', "
 		  "'.', "
-		  "'..' and '\\'); the helper gets nothing from there",
+		  "'..' and '\\'); nobody gets a key from there",
 		  conf_origin(&w->roster.conf, id), conf_settings[id].name, path);
 	return NULL;
 }
 
 static int
-plan_secrets(struct work *w)
+plan_helper_secrets(struct work *w)
 {
 	const struct conf *conf = &w->roster.conf;
+	struct plan_secret secrets[] = {
+		{"flood.key", NULL},
+		{"flood.psk", secret_at(w, conf->flood_psk_file, CONF_ID_flood_psk_file)},
+	};
 	CLEANUP(cleanup_free) char *key = NULL;
 
 	if (asprintf(&key, "%s/host.key", conf->flood_tls_dir) < 0) {
 		key = NULL;
 		return -ENOMEM;
 	}
-	return plan_add_secrets(&w->plan, secret_at(w, key, CONF_ID_flood_tls_dir),
-				secret_at(w, conf->flood_psk_file, CONF_ID_flood_psk_file));
+	secrets[0].path = secret_at(w, key, CONF_ID_flood_tls_dir);
+	return plan_add_secrets(&w->plan, PLAN_HELPER, secrets, 2);
+}
+
+/* Those of services that are asked for places. The unit itself looks for the first one in the credential store. */
+static int
+plan_member_secrets(struct work *w)
+{
+	const struct conf *conf = &w->roster.conf;
+	const struct plan_secret secrets[] = {
+		{"google-key", secret_at(w, conf->google_key_file, CONF_ID_google_key_file)},
+		{"google-legacy-key", secret_at(w, conf->legacy_key_file, CONF_ID_legacy_key_file)},
+	};
+
+	return plan_add_secrets(&w->plan, PLAN_MEMBERS, secrets, 2);
 }
 
 static int
@@ -162,7 +179,9 @@ look(struct work *w)
 		tell_member(w, &w->roster.at[i]);
 	if (r == 0)
 		r = plan_make(&w->plan, &w->roster);
-	return r == 0 ? plan_secrets(w) : r;
+	if (r == 0)
+		r = plan_helper_secrets(w);
+	return r == 0 ? plan_member_secrets(w) : r;
 }
 
 /* --- what comes of it ---------------------------------------------------------------------- */
@@ -181,6 +200,12 @@ on_fault(void *user, size_t entry, const char *path, int r)
 	if (entry == PLAN_HELPER) {
 		log_event(LOG_ERR, MSG_UNITS_LOST, LOG_FIELDS("ERRNO=%d", -r),
 			  "Cannot write '%s': %s; the helper has no key for links to other hosts", path,
+			  strerror(-r));
+		return;
+	}
+	if (entry == PLAN_MEMBERS) {
+		log_event(LOG_ERR, MSG_UNITS_LOST, LOG_FIELDS("ERRNO=%d", -r),
+			  "Cannot write '%s': %s; members have no key of a places service", path,
 			  strerror(-r));
 		return;
 	}

@@ -20,6 +20,7 @@
 #define TARGET	"herd.target.wants"
 #define REPORT	"herd-generator.service"
 #define HELPER	"herd-flood.service"
+#define MEMBERS "herd@.service"
 
 enum {
 	UNIT_MAX = 1 << 20,
@@ -238,6 +239,21 @@ plan_datagram(struct draft *d)
 
 /* --- services --------------------------------------------------------------------------- */
 
+/* Replies of the local provider never wait for anything. */
+static uint64_t
+services_memory(const struct conf *conf)
+{
+	const uint64_t replies = (uint64_t)conf->connections_max * conf->places_pending_max;
+	bool is_asked = false;
+
+	for (size_t i = 0; i < conf->places_providers.count; i++)
+		is_asked |= strcmp(conf->places_providers.at[i], "local") != 0;
+	if (!is_asked)
+		return 0;
+	return conf->places_cache_size +
+	       4 * (uint64_t)conf->places_connections_max * conf->places_answer_max + replies * (24 << 10);
+}
+
 uint64_t
 plan_memory_max(const struct conf *conf)
 {
@@ -245,7 +261,8 @@ plan_memory_max(const struct conf *conf)
 	uint64_t connection = ((96 + 320) << 10) + 2 * (uint64_t)conf->line_max + conf->work_max +
 			      conf->unsent_max;
 
-	return (UINT64_C(64) << 20) + 2 * table_bytes(&table) + conf->connections_max * connection;
+	return (UINT64_C(64) << 20) + 2 * table_bytes(&table) + conf->connections_max * connection +
+	       services_memory(conf);
 }
 
 /* Descriptors on their way from one process to the next at a restart are counted against the user that all
@@ -379,16 +396,24 @@ put_secret(struct buffer *out, const char *name, const char *path)
  * a service whose credential it cannot find.
  */
 int
-plan_add_secrets(struct plan *plan, const char *key, const char *psk)
+plan_add_secrets(struct plan *plan, size_t whose, const struct plan_secret *secrets, size_t count)
 {
 	CLEANUP(buffer_done) struct buffer out = {.max = UNIT_MAX};
-	struct plan_item item = {.path = HELPER ".d/" DROP_IN, .entry = PLAN_HELPER};
+	struct plan_item item = {.entry = whose};
+	size_t there = 0;
+	int r;
 
-	if (!key && !psk)
+	snprintf(item.path, sizeof(item.path), "%s.d/" DROP_IN, whose == PLAN_HELPER ? HELPER : MEMBERS);
+	r = put(&out, head);
+	if (r == 0)
+		r = put(&out, "[Service]\n");
+	for (size_t i = 0; i < count && r == 0; i++) {
+		there += secrets[i].path != NULL;
+		r = put_secret(&out, secrets[i].credential, secrets[i].path);
+	}
+	if (there == 0)
 		return 0;
-	if (put(&out, head) < 0 || put(&out, "[Service]\n") < 0 || put_secret(&out, "flood.key", key) < 0 ||
-	    put_secret(&out, "flood.psk", psk) < 0 || buffer_append(&out, (struct text){"", 1}) < 0 ||
-	    make_room(plan, 1) < 0)
+	if (r < 0 || buffer_append(&out, (struct text){"", 1}) < 0 || make_room(plan, 1) < 0)
 		return -ENOMEM;
 	item.text = out.bytes;
 	out = (struct buffer){0};

@@ -182,10 +182,11 @@ check_secrets(const struct conf *conf)
 	CLEANUP(plan_done) struct plan plan = {0};
 	const char *key = plan_path_fits(conf->flood_tls_dir) ? conf->flood_tls_dir : NULL;
 	const char *psk = plan_path_fits(conf->flood_psk_file) ? conf->flood_psk_file : NULL;
+	const struct plan_secret secrets[] = {{"flood.key", key}, {"flood.psk", psk}};
 	struct text rest;
 	size_t number = 0;
 
-	CHECK(plan_add_secrets(&plan, key, psk) == 0);
+	CHECK(plan_add_secrets(&plan, PLAN_HELPER, secrets, 2) == 0);
 	CHECK(plan.count == (key || psk));
 	if (!plan.count)
 		return;

@@ -45,7 +45,7 @@ def test_no_privileges(shared, unit):
 
 PLACES = ["/", "/etc", "/etc/herd", "/usr", "/usr/bin", "/var", "/var/lib", "/var/log", "/var/cache", "/var/tmp", "/home",
 	"/root", "/srv", "/opt", "/boot", "/run", "/run/systemd", "/run/lock", "/tmp", "/dev", "/dev/shm", "/dev/mqueue", "/proc",
-	"/proc/sys/kernel", "/sys", "/sys/fs/cgroup", "/run/herd", "/var/lib/herd"]
+	"/proc/sys/kernel", "/sys", "/sys/fs/cgroup", "/run/herd", "/var/lib/herd", "/var/lib/herd/members"]
 PROGRAMS = ["/bin/sh", "/usr/bin/dpkg", "/usr/bin/systemctl"]
 
 
@@ -98,12 +98,12 @@ def inside(machine, pid, user, function):
 	return value
 
 
-def test_member_writes_table_and_run_only(shared):
-	assert inside(shared, shared.main_pid(MEMBER), "herd", try_places) == ["/dev/shm", "/run/herd"]
+def test_member_writes_table_run_and_its_budget_only(shared):
+	assert inside(shared, shared.main_pid(MEMBER), "herd", try_places) == ["/dev/shm", "/run/herd", "/var/lib/herd/members"]
 
 
 def test_helper_writes_its_state_as_well(shared):
-	assert inside(shared, shared.main_pid(HELPER), "herd", try_places) == ["/dev/shm", "/run/herd", "/var/lib/herd"]
+	assert inside(shared, shared.main_pid(HELPER), "herd", try_places) == ["/dev/shm", "/run/herd", "/var/lib/herd", "/var/lib/herd/members"]
 
 
 def test_the_trial_can_write(shared):

@@ -108,6 +108,14 @@ test_every_kind_of_socket(void **state)
 }
 
 static void
+add_secrets(struct plan *plan, size_t whose, const char *one, const char *two)
+{
+	const struct plan_secret secrets[] = {{"one", one}, {"two", two}};
+
+	assert_int_equal(plan_add_secrets(plan, whose, secrets, 2), 0);
+}
+
+static void
 test_secrets(void **state)
 {
 	CLEANUP(conf_roster_done) struct conf_roster roster = {0};
@@ -115,18 +123,22 @@ test_secrets(void **state)
 
 	(void)state;
 	make(&roster, &plan, "[flood]\ntls-dir = /x%y\n");
-	assert_int_equal(plan_add_secrets(&plan, NULL, NULL), 0);
+	add_secrets(&plan, PLAN_HELPER, NULL, NULL);
 	assert_int_equal(plan.count, 0);
 	assert_string_equal(roster.conf.flood_tls_dir, "/x%y");
-	assert_int_equal(plan_add_secrets(&plan, "/etc/herd/tls/host.key", NULL), 0);
-	assert_int_equal(plan_add_secrets(&plan, NULL, "/a:b%n c"), 0);
-	assert_int_equal(plan_add_secrets(&plan, "/k", "/p"), 0);
-	assert_int_equal(plan.count, 3);
-	for (size_t i = 0; i < plan.count; i++) {
+	add_secrets(&plan, PLAN_HELPER, "/etc/herd/tls/host.key", NULL);
+	add_secrets(&plan, PLAN_HELPER, NULL, "/a:b%n c");
+	add_secrets(&plan, PLAN_HELPER, "/k", "/p");
+	add_secrets(&plan, PLAN_MEMBERS, "/k", NULL);
+	assert_int_equal(plan.count, 4);
+	assert_string_equal(plan.at[3].path, "herd@.service.d/50-herd.conf");
+	assert_true(plan.at[3].entry == PLAN_MEMBERS);
+	assert_non_null(strstr(plan.at[3].text, "[Service]\nLoadCredential=one:/k\n"));
+	for (size_t i = 0; i < 3; i++) {
 		static const char *const text[] = {
-			"LoadCredential=flood.key:/etc/herd/tls/host.key\n",
-			"LoadCredential=flood.psk:/a:b%%n c\n",
-			"LoadCredential=flood.key:/k\nLoadCredential=flood.psk:/p\n",
+			"LoadCredential=one:/etc/herd/tls/host.key\n",
+			"LoadCredential=two:/a:b%%n c\n",
+			"LoadCredential=one:/k\nLoadCredential=two:/p\n",
 		};
 		const char *section = strchr(plan.at[i].text, '\n') + 1;
 
