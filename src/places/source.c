@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "places/json.h"
+#include "places/web.h"
 
 enum {
 	SOURCE_MAGIC = 0x48505352,  /* "HPSR" */
@@ -51,7 +52,8 @@ struct source_request {
 	void *arg;
 };
 
-static const struct source_provider *const providers_all[] = {&source_local, NULL};
+static const struct source_provider *const providers_all[] = {&source_local, &source_google,
+							      &source_google_legacy, &source_overpass, NULL};
 
 /* --- the chain ------------------------------------------------------------------- */
 
