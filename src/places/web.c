@@ -119,6 +119,10 @@ web_reload(void *state, const struct source_options *options)
 		r = web_settings_new(&settings, w->service, options->rank, service_settings_of(w, options));
 	if (r < 0)
 		return r;
+	if (w->is_denied) { /* what was wrong may have been put right where we do not see it */
+		breaker_reset(&w->breaker);
+		w->is_denied = false;
+	}
 	if (web_settings_equal(settings, w->settings)) {
 		web_settings_unref(settings);
 		return 0;
@@ -127,8 +131,7 @@ web_reload(void *state, const struct source_options *options)
 		flight_leave_table(f);
 	if (!web_settings_ask_alike(settings, w->settings)) {
 		cache_drop(w->shared->cache, w->index);
-		breaker_reset(&w->breaker); /* it may be another one, or like another key */
-		w->is_denied = false;
+		breaker_reset(&w->breaker); /* it may be another one */
 	}
 	web_settings_unref(w->settings);
 	w->settings = settings;
