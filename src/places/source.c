@@ -262,26 +262,33 @@ source_search(struct source *s, const struct source_query *query, struct buffer 
 	return SOURCE_E_PENDING;
 }
 
+/* Asks the providers from the index-th on in place of the one that had it, which has let go of it. */
+static void
+ask_on(struct source_request *request, size_t index)
+{
+	static const char fault[] =
+		"{\"error_message\":\"the lookup failed inside the server\",\"html_attributions\":[],"
+		"\"results\":[],\"status\":\"UNKNOWN_ERROR\"}";
+	CLEANUP(buffer_done) struct buffer out = {.max = ANSWER_MAX};
+	int r;
+
+	r = ask_from(request->source, index, &request->query, &out, &request, &request->failure);
+	if (r == SOURCE_E_PENDING)
+		return;
+	if (r == SOURCE_E_FAILED)
+		r = buffer_append(&out, (struct text){request->failure.bytes, request->failure.len});
+	source_request_answer(request, r < 0 ? text_of(fault) : (struct text){out.bytes, out.len});
+}
+
 void
 source_request_fail(struct source_request *request, struct text json)
 {
-	CLEANUP(buffer_done) struct buffer out = {.max = ANSWER_MAX};
-	struct source *s = request->source;
-	size_t next = chain_find(s, request->asked.provider) + 1;
-	int r;
-
 	assert(request->magic == REQUEST_MAGIC);
 	assert(request->answered); /* else it fails from within search() */
-	r = keep_failure(&request->failure, json);
-	if (r == 0)
-		r = ask_from(s, next, &request->query, &out, &request, &request->failure);
-	if (r == SOURCE_E_PENDING)
-		return;
-	if (r != 0)
-		r = buffer_append(&out, request->failure.len > 0
-						? (struct text){request->failure.bytes, request->failure.len}
-						: json);
-	source_request_answer(request, r < 0 ? json : (struct text){out.bytes, out.len});
+	if (keep_failure(&request->failure, json) < 0)
+		source_request_answer(request, json);
+	else
+		ask_on(request, chain_find(request->source, request->asked.provider) + 1);
 }
 
 /* --- the source -------------------------------------------------------------------- */
@@ -363,21 +370,16 @@ find_orphan(const struct source *s)
 	return request;
 }
 
-/* What they have not answered gets an answer now: nobody may wait for ever. The callbacks may make new
-   requests, and cancel others. */
+/* What they have not answered the new chain is asked. The callbacks may make new requests, and cancel others. */
 static void
-give_up_orphans(struct source *s)
+move_orphans(struct source *s)
 {
-	static const char why[] = "the source of places was changed";
-	struct buffer json = {.max = 1024};
-	int r = json_put_failure(&json, TEXT("UNKNOWN_ERROR"), text_of(why));
 	struct source_request *request;
 
 	while ((request = find_orphan(s))) {
 		request->asked.provider->cancel(request->asked.state, request);
-		source_request_answer(request, r == 0 ? (struct text){json.bytes, json.len} : TEXT("{}"));
+		ask_on(request, 0);
 	}
-	buffer_done(&json);
 }
 
 static void
@@ -389,7 +391,7 @@ change_chain(struct source *s, const struct link *chain, size_t count)
 	memcpy(old, s->chain, sizeof(old));
 	memcpy(s->chain, chain, count * sizeof(chain[0]));
 	s->chain_count = count;
-	give_up_orphans(s);
+	move_orphans(s);
 	for (size_t i = 0; i < old_count; i++)
 		if (chain_find(s, old[i].provider) == s->chain_count)
 			old[i].provider->free(old[i].state);

@@ -88,7 +88,8 @@ struct source_options {
    SOURCE_BAD_FILE. */
 int source_new(struct source **ret, struct event_base *base, const struct source_options *options);
 
-/* New settings, the same source: lookups under way are still answered. On failure providers go on as they are. */
+/* New settings, the same source: lookups under way are still answered, those of a provider that leaves the chain by
+   the new chain. On failure providers go on as they are. */
 int source_reload(struct source *s, const struct source_options *options);
 
 /* Requests still under way are dropped without their callback. Accepts NULL, returns NULL. */
