@@ -33,14 +33,13 @@ services_find(struct text name)
 
 /* --- one of them --------------------------------------------------------------------- */
 
-/* The service's own value, unless only [places] has one. */
+/* The service's own value, unless only [places] has one. Not for what Google's terms forbid. */
 #define TAKE(conf, own, all) \
 	((conf)->origin[CONF_ID_##own] || !(conf)->origin[CONF_ID_##all] ? (conf)->own : (conf)->all)
 
-#define TAKE_COMMON(conf, which)                                                                           \
-	.url = (conf)->which##_url, .cache_ttl_ns = TAKE(conf, which##_cache_ttl_ns, places_cache_ttl_ns), \
-	.per_second = TAKE(conf, which##_per_second, places_per_second),                                   \
-	.per_day = TAKE(conf, which##_per_day, places_per_day),                                            \
+#define TAKE_COMMON(conf, which)                                                                     \
+	.url = (conf)->which##_url, .per_second = TAKE(conf, which##_per_second, places_per_second), \
+	.per_day = TAKE(conf, which##_per_day, places_per_day),                                      \
 	.cell_m = TAKE(conf, which##_cell_m, places_cell_m), .language = (conf)->places_language
 
 /* What the answer to WHATSAT is made of; none of it is of a dearer tier than Pro. */
@@ -56,6 +55,7 @@ conf_service(const struct conf *conf, enum conf_provider provider)
 	if (provider == CONF_PROVIDER_GOOGLE)
 		return (struct conf_service){
 			TAKE_COMMON(conf, google),
+			.cache_ttl_ns = conf->google_cache_ttl_ns,
 			.key_file = conf->google_key_file,
 			.field_mask = conf->google_field_mask[0] ? conf->google_field_mask : field_mask,
 			.region = conf->google_region,
@@ -66,6 +66,7 @@ conf_service(const struct conf *conf, enum conf_provider provider)
 	if (provider == CONF_PROVIDER_GOOGLE_LEGACY)
 		return (struct conf_service){
 			TAKE_COMMON(conf, legacy),
+			.cache_ttl_ns = conf->legacy_cache_ttl_ns,
 			.key_file = conf->legacy_key_file,
 			.field_mask = "",
 			.region = "",
@@ -75,6 +76,7 @@ conf_service(const struct conf *conf, enum conf_provider provider)
 		};
 	return (struct conf_service){
 		TAKE_COMMON(conf, overpass),
+		.cache_ttl_ns = TAKE(conf, overpass_cache_ttl_ns, places_cache_ttl_ns),
 		.key_file = "",
 		.field_mask = "",
 		.region = "",

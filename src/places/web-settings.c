@@ -18,7 +18,7 @@ enum {
 
 #define TIMEOUT_NS (5 * CLOCK_SECOND_NS)
 
-#define KEY_NAME "google-key"
+#define KEY_OF_ALL "google-key" /* one key may be good for both of Google's services */
 
 static int
 copy_texts(struct web_settings *s, const struct source_service *given)
@@ -70,11 +70,15 @@ lacks(struct web_settings *s, const char *what, const char *reply, const char *w
 
 /* -ENOMEM only: a key that cannot be had is something for the operator to read. */
 static int
-load_key(struct web_settings *s, const char *file)
+load_key(struct web_settings *s, const struct service *service, const char *file)
 {
-	char why[256] = "";
-	int r = secret_load(&s->key, KEY_NAME, file, why);
+	char why[SECRET_WHY_MAX] = "", credential[64];
+	int r;
 
+	snprintf(credential, sizeof(credential), "%s-key", service->name);
+	r = secret_load(&s->key, credential, file, why);
+	if (r == SECRET_E_NONE)
+		r = secret_load(&s->key, KEY_OF_ALL, NULL, why);
 	if (r == -ENOMEM)
 		return r;
 	if (r != 0)
@@ -88,7 +92,7 @@ load_key(struct web_settings *s, const char *file)
 static int
 find_lack(struct web_settings *s, const struct service *service, const char *key_file)
 {
-	int r = service->wants_key ? load_key(s, key_file) : 0;
+	int r = service->wants_key ? load_key(s, service, key_file) : 0;
 
 	if (r < 0 || s->lack)
 		return r;

@@ -150,6 +150,7 @@ test_services(void **state)
 	assert_string_equal(s.key_file, "");
 	check_good(&conf,
 		   "[places]\nprovider = google, overpass\nprovider = local\ncell = 100\nlanguage = pt-BR\n"
+		   "cache-ttl = 2h\n"
 		   "requests-per-day = 7\n[places google]\nrequests-per-day = 9\ncache-ttl = 1min\n"
 		   "key-file = /k\ntypes = bar,cafe\nregion = us\n[places google-legacy]\ncell = 0\n"
 		   "key-file = /l\ntypes = bar\nurl = http://127.0.0.1:8080/x\n"
@@ -169,6 +170,7 @@ test_services(void **state)
 	assert_string_equal(s.language, "pt-BR");
 	s = conf_service(&conf, CONF_PROVIDER_GOOGLE_LEGACY);
 	assert_int_equal(s.cell_m, 0);
+	assert_int_equal(s.cache_ttl_ns, 0); /* its terms forbid it */
 	assert_int_equal(s.per_day, 7);
 	assert_string_equal(s.url, "http://127.0.0.1:8080/x");
 	assert_string_equal(s.key_file, "/l");
@@ -176,7 +178,7 @@ test_services(void **state)
 	s = conf_service(&conf, CONF_PROVIDER_OVERPASS);
 	assert_int_equal(s.cell_m, 100);
 	assert_int_equal(s.per_day, 7);
-	assert_int_equal(s.cache_ttl_ns, 86400 * CLOCK_SECOND_NS);
+	assert_int_equal(s.cache_ttl_ns, 7200 * CLOCK_SECOND_NS);
 	assert_int_equal(s.radius_max_m, 50000);
 }
 
