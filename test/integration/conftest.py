@@ -6,6 +6,7 @@ import pytest
 
 import harness
 import upstream as upstreams
+import web as webs
 
 
 def on_term(number, frame):
@@ -97,3 +98,9 @@ def upstream(certificates):
 		yield server
 	finally:
 		server.end()
+
+
+@pytest.fixture
+def web(herd, upstream):
+	"""A herd that asks these."""
+	return webs.Web(herd, upstream)

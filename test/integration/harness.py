@@ -23,7 +23,7 @@ BUILD = os.path.realpath(os.environ.get("HERD_BUILD", "build"))
 LIMIT = 60.0	# the longest wait for anything that should happen at once
 
 SANITIZED = False	# is this build under AddressSanitizer?
-REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|SUMMARY: \w+Sanitizer")
+REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|:\d+: runtime error:|SUMMARY: \w+Sanitizer")
 
 libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1

@@ -178,14 +178,16 @@ class GoogleLegacy:
 		want(len(query) == len(pairs), "a parameter came twice")
 		want(query.get("key") == KEYS["google-legacy"], "The provided API key is invalid.", reason="REQUEST_DENIED")
 		check_headers(request)
-		unknown = set(query) - {"location", "radius", "key", "language", "type"}
+		unknown = set(query) - {"location", "radius", "rankby", "key", "language", "type"}
 		want(not unknown, "unknown parameters %s" % unknown)
 		want(re.fullmatch("%s,%s" % (NUMBER, NUMBER), query.get("location", "")), "location %r" % query.get("location"))
-		want(re.fullmatch(NUMBER, query.get("radius", "")), "radius %r" % query.get("radius"))
+		if "rankby" in query:	# then something says what of
+			want(query["rankby"] == "distance" and "radius" not in query and "type" in query, "rankby with %s" % query)
+		want("rankby" in query or re.fullmatch(NUMBER, query.get("radius", "")), "radius %r" % query.get("radius"))
 		want(re.fullmatch(r"[a-z_]+", query.get("type", "any")), "type %r" % query.get("type"))
 		want(re.fullmatch(r"[A-Za-z-]{2,10}", query.get("language", "en")), "language %r" % query.get("language"))
 		lat, lon = map(float, query["location"].split(","))
-		radius = float(query["radius"])
+		radius = float(query.get("radius", 50000))
 		want(abs(lat) <= 90 and abs(lon) <= 180 and 0 < radius <= 50000, "out of range: %s" % request.query)
 		return Question(lat, lon, radius, 20)
 
