@@ -149,6 +149,14 @@ BAD = [
 	("[flood]\nsweep-interval = never\n", 2, "sweep-interval"),
 	("[places]\nprovider = telepathy\n", 2, "telepathy"),
 	("[places]\nrank = beauty\n", 2, "rank"),
+	("[places]\n\nprovider = google, overpass\n", 3, "'contact' in [places overpass]"),
+	("[places]\nprovider = google, local, google\n", 2, "twice"),
+	("[places moon]\nurl = https://moon.example\n", 1, "[places google], [places google-legacy] or [places overpass]"),
+	("[places google]\nurl = http://places.example\n", 2, "in the clear"),
+	("[places google]\nurl = https://me:secret@places.example\n", 2, "url"),
+	("[places google]\nkey = AIzaSy\n", 2, "unknown"),
+	("[places google]\nfield-mask = places.id\n", 2, "places.location"),
+	("[places overpass]\ncontact = me\nradius-max = 51\n", 3, "radius-max"),
 ]
 
 
@@ -242,6 +250,18 @@ def test_set_by_name_and_by_section(herd, key):
 	member = herd.member("Alpha", settings={key: "777"})
 	with member.client() as connection:
 		assert connection.ask(b"x" * 1200) == b"? " + b"x" * 777 + b"\n"
+
+
+@pytest.mark.parametrize("key", ["google.requests-per-day", "places google.requests-per-day"])
+def test_set_of_a_service(herd, key):
+	done = run("herdctl", "--config", herd.config, "--set", key + "=77", "--set", "connections-max=5", "config")
+	assert done.returncode == 0, done
+	said = [" ".join(line.split()) for line in done.stdout.splitlines()]
+	assert [line for line in said if "requests-per-day" in line and " 77 " in line + " "] != [], done.stdout
+	assert [line for line in said if "connections-max" in line and "--set" in line and " 5 " in line + " "] != [], done.stdout
+	assert [line for line in said if "connections-max" in line and " 16 " in line + " " and "default" in line] != []
+	done = run("herdctl", "--config", herd.config, "--set", "url=https://x.example", "config")
+	assert done.returncode != 0 and "places google.url or" in done.stderr, done
 
 
 # --- reloading ------------------------------------------------------------

@@ -187,9 +187,9 @@ test_services_wrong(void **state)
 {
 	(void)state;
 	check_bad("[places]\nprovider = google, overpass\n",
-		  "x.conf:2: setting 'provider': overpass wants 'contact' in [places overpass] (expected a "
-		  "mail "
-		  "address or a page of yours: its servers refuse who does not say who asks)\n");
+		  "x.conf:2: setting 'provider' in [places]: overpass wants 'contact' in [places overpass] "
+		  "(expected a mail address or a page of yours: its servers refuse who does not say who "
+		  "asks)\n");
 	check_bad("[places]\nprovider = moon\nprovider = local, local\n",
 		  "x.conf:2: setting 'provider': 'moon' is unknown (expected local, google, google-legacy or "
 		  "overpass)\n"
@@ -209,6 +209,88 @@ test_services_wrong(void **state)
 		  "without "
 		  "blanks)\n"
 		  "x.conf:3: setting 'language': unknown in [places google] (expected in [places])\n");
+}
+
+/* What the service would refuse, or could not be asked with. */
+static void
+test_services_refused(void **state)
+{
+	char many[256] = "[places google]\ntypes = a";
+
+	(void)state;
+	check_bad(
+		"[places]\nlanguage = pt_BR\n[places google]\nregion = -u\ntypes = caf\"e\n"
+		"field-mask = places.id;x\n[places google-legacy]\ntypes = bar|cafe\n"
+		"[places overpass]\ncontact = me(at)x.example\n",
+		"x.conf:10: setting 'contact' in [places overpass]: 'me(at)x.example' is not right "
+		"(expected no '(', ')' and '\\')\n"
+		"x.conf:2: setting 'language' in [places]: 'pt_BR' is not right (expected a tag such as en "
+		"or pt-BR)\n"
+		"x.conf:4: setting 'region' in [places google]: '-u' is not right (expected two letters "
+		"such as us)\n"
+		"x.conf:5: setting 'types' in [places google]: 'caf\"e' is not right (expected names such as "
+		"cafe,bar)\n"
+		"x.conf:8: setting 'types' in [places google-legacy]: 'bar|cafe' is not right (expected a "
+		"name such as cafe)\n"
+		"x.conf:6: setting 'field-mask' in [places google]: 'places.id;x' is not right (expected "
+		"names such as places.id,places.location)\n");
+	for (int i = 1; i <= 50; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), ",b");
+	check_bad(many,
+		  "x.conf:2: setting 'types' in [places google]: too many names (expected at most 50)\n");
+}
+
+static void
+test_proxy(void **state)
+{
+	CLEANUP(conf_done) struct conf conf = {0};
+
+	(void)state;
+	check_good(&conf,
+		   "[places]\nproxy = http://proxy.example:3128\n[places google]\nurl = https://g.example\n"
+		   "[places overpass]\nurl = http://osm.example/api\n",
+		   NULL);
+	check_bad("[places]\nproxy = http://proxy.example:3128\n[places google]\nurl = http://127.0.0.1\n",
+		  "x.conf:4: setting 'url' in [places google]: the key would travel to 'proxy' in the clear "
+		  "(expected https://)\n");
+}
+
+static void
+test_masks(void **state)
+{
+	static const char *const good[] = {
+		"*",
+		"places",
+		"places.*",
+		"places.id,places.location",
+		"places.location.*,places.displayName.text",
+		"nextPageToken,places.displayName,places.location.latitude,places.location.longitude",
+	};
+	static const char *const bad[] = {
+		"places.id",
+		"places.location",
+		"places.location,places.idx",
+		"places.id,places.locations",
+		"id,location",
+		",",
+		"place*",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(good) + ELEMENTS(bad); i++) {
+		const char *mask = i < ELEMENTS(good) ? good[i] : bad[i - ELEMENTS(good)];
+		CLEANUP(conf_done) struct conf conf = {0};
+		char text[256];
+
+		snprintf(text, sizeof(text), "[places google]\nfield-mask = %s\n", mask);
+		if (i < ELEMENTS(good)) {
+			check_good(&conf, text, NULL);
+			assert_string_equal(conf_service(&conf, CONF_PROVIDER_GOOGLE).field_mask, mask);
+			continue;
+		}
+		assert_int_equal(load_text(&conf, text_of(text), NULL), CONF_E_INVALID);
+		assert_non_null(strstr(said, "no place could be used"));
+	}
 }
 
 static void
@@ -961,6 +1043,9 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_services_wrong),
+		cmocka_unit_test(test_services_refused),
+		cmocka_unit_test(test_proxy),
+		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_urls),
 		cmocka_unit_test(test_reads),
 		cmocka_unit_test(test_refuses_lines),
