@@ -34,14 +34,15 @@ enum {
 	LOAD_EVENTS = 64,
 	LOAD_CONNECTIONS_MAX = 4096,
 	LOAD_DEPTH_MAX = 4096,
-	LOAD_QUIET_MS = 5000, /* nothing heard for this long is an error */
+	LOAD_QUIET_MS = 20000, /* nothing heard for this long is an error */
+	LOAD_TICK_US = 100,    /* between looks at who has thought long enough */
 };
 
 struct connection {
 	int fd;
 	bool watches_out;
 	uint32_t commands, replies; /* of the batch under way */
-	int64_t sent_ns;
+	int64_t sent_ns, asks_ns;   /* asks_ns: when it will go on, 0: it waits for replies */
 	size_t out_len, out_sent, rest_len;
 	char *out, *rest; /* owned */
 	struct load_mark *marks;
@@ -58,7 +59,7 @@ struct load {
 	const struct load_command *command;
 	struct sockaddr_in server;
 	uint32_t connections, depth, sources;
-	double warm_s, measure_s;
+	double warm_s, measure_s, beyond_s, stagger_s, think_s;
 	bool once; /* a new connection for each command */
 	pid_t pid;
 	int core;
@@ -67,7 +68,9 @@ struct load {
 	struct connection *connection;
 	int epoll;
 	char *in;
-	uint32_t next_source;
+	uint32_t thinking;
+	uint32_t next_source, begun; /* connections that had their first batch */
+	int64_t begin_ns;
 	uint64_t handed_out; /* commands of a preload */
 	enum load_phase phase;
 	int64_t phase_end_ns;
@@ -198,8 +201,9 @@ connection_take(struct load *l, struct connection *c, struct text in, int64_t no
 		in.len -= len;
 	}
 	if (c->replies > before) {
-		histogram_add(&l->latency, (uint64_t)(now_ns > c->sent_ns ? now_ns - c->sent_ns : 0),
-			      c->replies - before);
+		int64_t latency_ns = now_ns - c->sent_ns - (int64_t)(l->beyond_s * 1e9);
+
+		histogram_add(&l->latency, latency_ns > 0 ? (uint64_t)latency_ns : 0, c->replies - before);
 		l->replies += c->replies - before;
 	}
 	return in.at - start;
@@ -236,6 +240,11 @@ connection_next(struct load *l, struct connection *c, int64_t now_ns)
 {
 	int r = 0;
 
+	if (l->think_s > 0 && c->asks_ns == 0) {
+		c->asks_ns = now_ns + (int64_t)(drand48() * l->think_s * 1e9);
+		l->thinking++;
+		return 0;
+	}
 	load_source_set_time(&l->source, now_ns);
 	c->sent_ns = now_ns;
 	if (l->once) {
@@ -303,6 +312,25 @@ load_turn(struct load *l)
 	return l->phase == LOAD_WARM ? load_start_measure(l, now_ns) : load_end_measure(l, now_ns);
 }
 
+/* Those whose turn it is: all at once, or one after the other, so that they do not go on asking in step. */
+static int
+load_begin(struct load *l)
+{
+	double since_s = (double)(clock_monotonic_ns() - l->begin_ns) / 1e9;
+	double share = l->stagger_s > 0 ? since_s / l->stagger_s : 1;
+	int r = 0;
+
+	while (r == 0 && l->begun < l->connections && l->begun <= share * l->connections) {
+		struct connection *c = &l->connection[l->begun++];
+
+		c->sent_ns = clock_now_ns();
+		r = connection_open(l, c);
+		if (r == 0)
+			r = connection_ask(l, c);
+	}
+	return r;
+}
+
 static int
 load_start(struct load *l)
 {
@@ -317,15 +345,42 @@ load_start(struct load *l)
 			return r;
 	}
 	load_source_set_time(&l->source, now_ns);
-	for (uint32_t i = 0; i < l->connections; i++) {
-		l->connection[i].sent_ns = now_ns;
-		r = connection_open(l, &l->connection[i]);
-		if (r == 0)
-			r = connection_ask(l, &l->connection[i]);
-		if (r < 0)
-			return r;
+	l->begin_ns = clock_monotonic_ns();
+	return load_begin(l);
+}
+
+/* Those who have thought long enough go on. */
+static int
+load_go_on(struct load *l)
+{
+	int64_t now_ns = clock_now_ns();
+	int r = 0;
+
+	for (uint32_t i = 0; i < l->connections && r == 0; i++) {
+		struct connection *c = &l->connection[i];
+
+		if (c->asks_ns == 0 || c->asks_ns > now_ns)
+			continue;
+		r = connection_next(l, c, now_ns);
+		c->asks_ns = 0;
+		l->thinking--;
 	}
-	return 0;
+	return r;
+}
+
+static int
+load_wait(struct load *l, struct epoll_event *events)
+{
+	struct timespec wait = {.tv_sec = LOAD_QUIET_MS / 1000};
+	bool is_waking = l->begun < l->connections || l->thinking > 0;
+	int n;
+
+	if (is_waking)
+		wait = (struct timespec){.tv_nsec = LOAD_TICK_US * 1000};
+	n = epoll_pwait2(l->epoll, events, LOAD_EVENTS, &wait, NULL);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	return n == 0 && !is_waking ? -ETIMEDOUT : n;
 }
 
 static int
@@ -335,12 +390,14 @@ load_run(struct load *l)
 	int r = load_start(l);
 
 	while (r == 0 && l->phase != LOAD_ENDED) {
-		int n = epoll_wait(l->epoll, events, LOAD_EVENTS, LOAD_QUIET_MS);
+		int n = load_wait(l, events);
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			return -ETIMEDOUT;
+		if (n < 0)
+			return n;
+		if (l->begun < l->connections)
+			r = load_begin(l);
+		if (r == 0 && l->thinking > 0)
+			r = load_go_on(l);
 		for (int i = 0; i < n && r == 0; i++)
 			r = connection_on_event(l, events[i].data.ptr, events[i].events);
 		if (r == 0)
@@ -429,7 +486,7 @@ load_report(const struct load *l)
 struct load_arguments {
 	const char *points, *time, *member;
 	unsigned int radius_km, bound;
-	bool preload;
+	bool preload, in_turn;
 	char prefix;
 };
 
@@ -448,8 +505,12 @@ load_usage(FILE *out)
 		"  --sources N         own addresses to connect from, 127.0.0.2 and up\n"
 		"  --warm SECONDS      0.3\n"
 		"  --seconds SECONDS   2\n"
+		"  --beyond SECONDS    latencies are told less this, 0\n"
+		"  --stagger SECONDS   until the last connection has begun, 0\n"
+		"  --think SECONDS     at most, before the next batch, at random, 0\n"
 		"  --clients N         ids to choose from, 1000000\n"
 		"  --preload           send each id once instead\n"
+		"  --in-turn           one id after the other, not at random\n"
 		"  --prefix LETTER     first letter of the ids, u\n"
 		"  --points FILE       lines \"LAT LON\" where the clients are, else anywhere\n"
 		"  --time TEXT         every fix carries this time (SSSSSSSSSS.nnnnnnnnn)\n"
@@ -507,8 +568,12 @@ enum load_option {
 	OPTION_SOURCES,
 	OPTION_WARM,
 	OPTION_SECONDS,
+	OPTION_BEYOND,
+	OPTION_STAGGER,
+	OPTION_THINK,
 	OPTION_CLIENTS,
 	OPTION_PRELOAD,
+	OPTION_IN_TURN,
 	OPTION_PREFIX,
 	OPTION_POINTS,
 	OPTION_TIME,
@@ -529,8 +594,12 @@ static const struct option load_options[] = {
 	{"sources", required_argument, NULL, OPTION_SOURCES},
 	{"warm", required_argument, NULL, OPTION_WARM},
 	{"seconds", required_argument, NULL, OPTION_SECONDS},
+	{"beyond", required_argument, NULL, OPTION_BEYOND},
+	{"stagger", required_argument, NULL, OPTION_STAGGER},
+	{"think", required_argument, NULL, OPTION_THINK},
 	{"clients", required_argument, NULL, OPTION_CLIENTS},
 	{"preload", no_argument, NULL, OPTION_PRELOAD},
+	{"in-turn", no_argument, NULL, OPTION_IN_TURN},
 	{"prefix", required_argument, NULL, OPTION_PREFIX},
 	{"points", required_argument, NULL, OPTION_POINTS},
 	{"time", required_argument, NULL, OPTION_TIME},
@@ -568,6 +637,12 @@ load_take_option(struct load *l, int option, const char *value)
 		return load_parse_seconds(value, &l->warm_s);
 	case OPTION_SECONDS:
 		return load_parse_seconds(value, &l->measure_s);
+	case OPTION_BEYOND:
+		return load_parse_seconds(value, &l->beyond_s);
+	case OPTION_THINK:
+		return load_parse_seconds(value, &l->think_s);
+	case OPTION_STAGGER:
+		return load_parse_seconds(value, &l->stagger_s);
 	case OPTION_CLIENTS:
 		return load_parse_count(value, 1, LOAD_CLIENTS_MAX, &l->source.clients);
 	case OPTION_PID:
@@ -590,6 +665,9 @@ load_take_argument(struct load_arguments *a, int option, const char *value)
 	switch (option) {
 	case OPTION_PRELOAD:
 		a->preload = true;
+		return true;
+	case OPTION_IN_TURN:
+		a->in_turn = true;
 		return true;
 	case OPTION_PREFIX:
 		a->prefix = value[0];
@@ -620,6 +698,7 @@ load_apply(struct load *l, const struct load_arguments *a)
 
 	s->random = (uint64_t)clock_now_ns() ^ (uint64_t)getpid() << 40;
 	s->in_order = a->preload;
+	s->in_turn = a->in_turn;
 	s->prefix = a->prefix;
 	s->server_len = (size_t)snprintf(s->server, sizeof(s->server), "AT %s ", a->member);
 	load_source_set_area(s, a->radius_km, a->bound);

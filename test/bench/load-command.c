@@ -203,8 +203,13 @@ load_put_bulk_id(const struct load_source *s, char *out, uint32_t client)
 static inline uint32_t
 load_draw_client(struct load_source *s)
 {
-	if (s->in_order)
-		return s->next++;
+	if (s->in_order || s->in_turn) {
+		uint32_t client = s->next++;
+
+		if (s->next == s->clients && s->in_turn)
+			s->next = 0;
+		return client;
+	}
 	return (uint32_t)(((load_random(s) >> 32) * s->clients) >> 32);
 }
 

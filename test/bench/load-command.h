@@ -32,7 +32,8 @@ struct load_source {
 	uint64_t random;
 	uint32_t clients; /* ids there are */
 	bool in_order;	  /* each id once, else at random */
-	uint32_t next;	  /* in order: the next id */
+	bool in_turn;	  /* one after the other, again and again */
+	uint32_t next;	  /* the next id of these two */
 	char prefix;	  /* first letter of the ids */
 	bool time_fixed;
 	int64_t time_ns; /* of the last command; grows with each */
