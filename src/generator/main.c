@@ -150,14 +150,33 @@ plan_helper_secrets(struct work *w)
 	return plan_add_secrets(&w->plan, PLAN_HELPER, secrets, 2);
 }
 
+/* What a member would refuse to read, it is not handed either. */
+static const char *
+private_at(struct work *w, const char *path, enum conf_id id)
+{
+	struct stat st;
+
+	if (!secret_at(w, path, id))
+		return NULL;
+	if (stat(path, &st) == 0 && !(st.st_mode & (S_IRWXG | S_IRWXO)))
+		return path;
+	w->wrong = true;
+	log_event(
+		LOG_ERR, MSG_SETTINGS_WRONG, LOG_NO_FIELDS,
+		"%s: setting '%s': others may read or write '%s' (expected mode 0600 or 0400); nobody gets a "
+		"key from there",
+		conf_origin(&w->roster.conf, id), conf_settings[id].name, path);
+	return NULL;
+}
+
 /* Those of services that are asked for places. The unit itself looks for the first one in the credential store. */
 static int
 plan_member_secrets(struct work *w)
 {
 	const struct conf *conf = &w->roster.conf;
 	const struct plan_secret secrets[] = {
-		{"google-key", secret_at(w, conf->google_key_file, CONF_ID_google_key_file)},
-		{"google-legacy-key", secret_at(w, conf->legacy_key_file, CONF_ID_legacy_key_file)},
+		{"google-key", private_at(w, conf->google_key_file, CONF_ID_google_key_file)},
+		{"google-legacy-key", private_at(w, conf->legacy_key_file, CONF_ID_legacy_key_file)},
 	};
 
 	return plan_add_secrets(&w->plan, PLAN_MEMBERS, secrets, 2);

@@ -20,7 +20,8 @@
 #define TARGET	"herd.target.wants"
 #define REPORT	"herd-generator.service"
 #define HELPER	"herd-flood.service"
-#define MEMBERS "herd@.service"
+/* systemd reads of drop-ins of one name only the member's own, so this one has another. */
+#define MEMBERS_DROP_IN "herd@.service.d/50-herd-keys.conf"
 
 enum {
 	UNIT_MAX = 1 << 20,
@@ -403,7 +404,8 @@ plan_add_secrets(struct plan *plan, size_t whose, const struct plan_secret *secr
 	size_t there = 0;
 	int r;
 
-	snprintf(item.path, sizeof(item.path), "%s.d/" DROP_IN, whose == PLAN_HELPER ? HELPER : MEMBERS);
+	snprintf(item.path, sizeof(item.path), "%s",
+		 whose == PLAN_HELPER ? HELPER ".d/" DROP_IN : MEMBERS_DROP_IN);
 	r = put(&out, head);
 	if (r == 0)
 		r = put(&out, "[Service]\n");

@@ -342,6 +342,49 @@ def test_a_key_whose_path_no_unit_can_hold(generator):
 		assert DROP_IN not in generator.files()
 
 
+MEMBERS_DROP_IN = "herd@.service.d/50-herd-keys.conf"
+
+
+def test_keys_of_services(generator):
+	"""One drop-in for all members; the credential store, where the unit itself looks, stays in place without it."""
+	google, legacy = (os.path.join(generator.folder, name) for name in ("google %n", "legacy"))
+	generator.configure(PLAIN + "[places google]\nkey-file = %s\n[places google-legacy]\nkey-file = %s\n" % (google, legacy))
+	assert generator.write() == "" and MEMBERS_DROP_IN not in generator.files()
+	secret(legacy)
+	assert generator.write() == ""
+	assert generator.files()[MEMBERS_DROP_IN].splitlines()[1:] == ["[Service]", "LoadCredential=google-legacy-key:%s" % legacy]
+	secret(google)
+	assert generator.write() == ""
+	assert generator.files()[MEMBERS_DROP_IN].splitlines()[2:] == ["LoadCredential=google-key:%s" % google.replace("%", "%%"),
+		"LoadCredential=google-legacy-key:%s" % legacy]
+	assert "secret of" not in str(generator.files()) and DROP_IN not in generator.files()
+	generator.loaded("herd@Alpha.service")	# without a complaint
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_a_key_that_others_may_read(generator, mode):
+	"""A member would refuse the file: that it comes as a credential makes it no better."""
+	path = os.path.join(generator.folder, "key")
+	secret(path)
+	os.chmod(path, mode)
+	generator.configure(PLAIN + "[places google]\nkey-file = %s\n" % path)
+	said = generator.write(CONFIG)
+	assert re.search(r"herd\.conf:\d+: setting 'key-file': others may read or write '.*' \(expected mode 0600 or 0400\)", said), said
+	assert MEMBERS_DROP_IN not in generator.files() and generator.wanted() == ["herd@Alpha.service", "herd@Alpha.socket"]
+
+
+def test_memory_for_lookups(generator):
+	"""Where lookups wait for a service their replies have room."""
+	def megabytes(provider):
+		generator.configure(PLAIN + "connections-max = 1000\n[places]\nprovider = %s\n" % provider)
+		assert generator.write() == ""
+		text = generator.files()["herd@Alpha.service.d/50-herd.conf"]
+		return int(re.search(r"^MemoryMax=(\d+)$", text, re.MULTILINE).group(1)) / (1 << 20)
+
+	lookups = 1000 * 64 * 24 / 1024	# connections-max x places-pending-max x 24 KiB
+	assert megabytes("google, local") - megabytes("local") == pytest.approx(16 + 4 * 16 * 1 + lookups)
+
+
 # --- files that cannot be read -------------------------------------------------------
 
 def test_files_that_cannot_be_read(generator):

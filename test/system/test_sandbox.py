@@ -170,6 +170,58 @@ def test_credential(machine):
 		assert b"CREDENTIALS_DIRECTORY=" + folder.encode() in file.read().split(b"\0")
 
 
+def key_of(machine, name):
+	"""What the member has, seen with its own eyes."""
+	path = "/run/credentials/%s/%s" % (MEMBER, name)
+
+	def read():
+		with open(path, "rb") as file:
+			return file.read()
+	return inside(machine, machine.main_pid(MEMBER), "herd", read)
+
+
+def test_key_files_of_services(machine):
+	"""Files that only root may read become credentials of members; one that others may read does not."""
+	machine.write("/etc/herd/google key", "a secret\n", 0o600)
+	machine.write("/etc/herd/legacy", "another\n", 0o400)
+	machine.write("/etc/herd/herd.conf.d/places.conf", "[places google]\nkey-file = /etc/herd/google key\n"
+		"[places google-legacy]\nkey-file = /etc/herd/legacy\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", MEMBER)
+	assert key_of(machine, "google-key") == b"a secret\n" and key_of(machine, "google-legacy-key") == b"another\n"
+	os.chmod(machine.path("/etc/herd/google key"), 0o640)
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", MEMBER)
+	machine.wait_journal("others may read or write '/etc/herd/google key'")
+	with pytest.raises(RuntimeError, match="FileNotFoundError"):
+		key_of(machine, "google-key")
+	assert key_of(machine, "google-legacy-key") == b"another\n"
+
+
+def test_encrypted_key(machine):
+	"""As the README has it; and a key leaves no trace where others look."""
+	machine.sh("mkdir -p -m 700 /etc/credstore.encrypted; mkdir -p /etc/systemd/system/herd@.service.d\n"
+		"systemd-creds encrypt --with-key=host --name=google-key - /etc/credstore.encrypted/herd.google-key\n"
+		"printf '[Service]\\nLoadCredentialEncrypted=google-key:herd.google-key\\n' >/etc/systemd/system/herd@.service.d/key.conf\n",
+		stdin="AIzaSecret")
+	machine.write("/etc/herd/herd.conf.d/places.conf", "[places]\nprovider = google, local\nretries = 0\n"
+		"[places google]\nurl = http://127.0.0.1:1\nrequests-per-day = 500\n")
+	machine.systemctl("daemon-reload")
+	machine.systemctl("restart", MEMBER)
+	assert key_of(machine, "google-key") == b"AIzaSecret"
+	with machine.client() as client:
+		client.iamat(b"someone")
+		assert b'"OK"' in client.whatsat(b"someone")[1]	# of the next in the chain
+	said = str(machine.journal()) + machine.run("herdctl", "status", "--json").stdout + machine.run("herdctl", "config").stdout
+	assert "google" in said and "AIza" not in said
+	with open("/proc/%d/environ" % machine.main_pid(MEMBER), "rb") as file:
+		assert b"AIza" not in file.read()
+	# What was used of the day is where only the herd reads it, and outlives the member.
+	machine.systemctl("restart", MEMBER)
+	assert machine.sh("stat -c '%U %a' /var/lib/herd/members").split() == ["herd", "750"]
+	assert re.search(r"^used [1-9]", machine.read("/var/lib/herd/members/places-Alpha-google.budget"), re.MULTILINE)
+
+
 def test_keys_of_links(machine):
 	"""The key of links to other hosts, readable by root alone, reaches the helper and nobody else; what is public is read
 	where it is."""

@@ -131,7 +131,7 @@ test_secrets(void **state)
 	add_secrets(&plan, PLAN_HELPER, "/k", "/p");
 	add_secrets(&plan, PLAN_MEMBERS, "/k", NULL);
 	assert_int_equal(plan.count, 4);
-	assert_string_equal(plan.at[3].path, "herd@.service.d/50-herd.conf");
+	assert_string_equal(plan.at[3].path, "herd@.service.d/50-herd-keys.conf");
 	assert_true(plan.at[3].entry == PLAN_MEMBERS);
 	assert_non_null(strstr(plan.at[3].text, "[Service]\nLoadCredential=one:/k\n"));
 	for (size_t i = 0; i < 3; i++) {
