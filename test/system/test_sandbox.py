@@ -201,7 +201,7 @@ def test_key_files_of_services(machine):
 def test_encrypted_key(machine):
 	"""As the README has it; and a key leaves no trace where others look."""
 	machine.sh("mkdir -p -m 700 /etc/credstore.encrypted; mkdir -p /etc/systemd/system/herd@.service.d\n"
-		"systemd-creds encrypt --with-key=host --name=google-key - /etc/credstore.encrypted/herd.google-key\n"
+		"systemd-creds encrypt --name=google-key - /etc/credstore.encrypted/herd.google-key\n"
 		"printf '[Service]\\nLoadCredentialEncrypted=google-key:herd.google-key\\n' >/etc/systemd/system/herd@.service.d/key.conf\n",
 		stdin="AIzaSecret")
 	machine.write("/etc/herd/herd.conf.d/places.conf", "[places]\nprovider = google, local\nretries = 0\n"
