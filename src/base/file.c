@@ -9,8 +9,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -92,6 +90,25 @@ file_read(int folder, const char *name, struct buffer *out)
 		if (n > 0 && buffer_append(out, (struct text){piece, (size_t)n}) < 0)
 			return -EFBIG;
 	}
+}
+
+static bool
+same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+struct file_identity
+file_identity(const struct stat *st)
+{
+	return (struct file_identity){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
+}
+
+bool
+file_identity_equal(const struct file_identity *a, const struct file_identity *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+	       same_time(a->modified, b->modified) && same_time(a->changed, b->changed);
 }
 
 int

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "net/loop.h"
 #include "places/json.h"
 #include "places/loader.h"
@@ -31,14 +32,6 @@ enum {
 	ANSWER_MAX = 1 << 18, /* bytes: twenty places of the longest texts are 170,000 */
 };
 
-/* What tells one file from another without opening it. */
-struct identity {
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec modified, changed;
-};
-
 /* A lookup that waits for the first file; the tag of its request. */
 struct waiting {
 	TAILQ_ENTRY(waiting) entry;
@@ -49,15 +42,15 @@ struct local {
 	unsigned int magic;
 	struct source *source;
 	enum places_rank rank;
-	char *path;		  /* NULL: only the built-in places */
-	struct places *built_in;  /* NULL: the program has none */
-	struct places *file;	  /* the one loaded last, NULL: none, or it is not to be used */
-	bool is_settled;	  /* what to answer from is known */
-	bool is_tried;		  /* identity and error are those of the last attempt */
-	struct identity identity; /* of the last attempt */
-	int error;		  /* its result; 0: under way, or fine */
-	struct loader *loader;	  /* at work, or not joined yet */
-	char *loading;		  /* what it was told to open; NULL: it has been taken from */
+	char *path;		       /* NULL: only the built-in places */
+	struct places *built_in;       /* NULL: the program has none */
+	struct places *file;	       /* the one loaded last, NULL: none, or it is not to be used */
+	bool is_settled;	       /* what to answer from is known */
+	bool is_tried;		       /* identity and error are those of the last attempt */
+	struct file_identity identity; /* of the last attempt */
+	int error;		       /* its result; 0: under way, or fine */
+	struct loader *loader;	       /* at work, or not joined yet */
+	char *loading;		       /* what it was told to open; NULL: it has been taken from */
 	int wakeup;
 	struct event *on_wakeup, *on_look, *on_turn;
 	TAILQ_HEAD(waiting_list, waiting) waiting;
@@ -206,30 +199,11 @@ settle(struct local *l)
 
 /* --- the file ------------------------------------------------------------------------ */
 
-static bool
-same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static bool
-identity_equal(const struct identity *a, const struct identity *b)
-{
-	return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-	       same_time(a->modified, b->modified) && same_time(a->changed, b->changed);
-}
-
-static struct identity
-identity_of(const struct stat *st)
-{
-	return (struct identity){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
-}
-
 /* Notes an attempt; true when it is news and not the same failure once more. */
 static bool
-note_attempt(struct local *l, const struct identity *identity, int error)
+note_attempt(struct local *l, const struct file_identity *identity, int error)
 {
-	bool is_news = l->error != error || !identity_equal(&l->identity, identity);
+	bool is_news = l->error != error || !file_identity_equal(&l->identity, identity);
 
 	l->is_tried = true;
 	l->identity = *identity;
@@ -238,7 +212,7 @@ note_attempt(struct local *l, const struct identity *identity, int error)
 }
 
 static void
-bad_file(struct local *l, const struct identity *identity, int error)
+bad_file(struct local *l, const struct file_identity *identity, int error)
 {
 	if (note_attempt(l, identity, error))
 		source_notice(l->source, SOURCE_BAD_FILE, "Cannot use places file '%s', %s: %s", l->path,
@@ -261,7 +235,7 @@ retire_file(struct local *l)
 static void
 no_file(struct local *l)
 {
-	static const struct identity none;
+	static const struct file_identity none;
 
 	if (note_attempt(l, &none, -ENOENT))
 		source_notice(l->source, SOURCE_BUILT_IN,
@@ -272,7 +246,7 @@ no_file(struct local *l)
 }
 
 static void
-start_loading(struct local *l, const struct identity *identity)
+start_loading(struct local *l, const struct file_identity *identity)
 {
 	int r;
 
@@ -292,7 +266,7 @@ start_loading(struct local *l, const struct identity *identity)
 static void
 look(struct local *l)
 {
-	struct identity identity;
+	struct file_identity identity;
 	struct stat st;
 
 	if (l->loader && !l->loading && loader_ended(l->loader))
@@ -304,7 +278,7 @@ look(struct local *l)
 		return;
 	}
 	if (stat(l->path, &st) < 0) {
-		static const struct identity none;
+		static const struct file_identity none;
 
 		if (errno == ENOENT || errno == ENOTDIR)
 			no_file(l);
@@ -312,8 +286,8 @@ look(struct local *l)
 			bad_file(l, &none, -errno);
 		return;
 	}
-	identity = identity_of(&st);
-	if (!l->is_tried || !identity_equal(&l->identity, &identity))
+	identity = file_identity(&st);
+	if (!l->is_tried || !file_identity_equal(&l->identity, &identity))
 		start_loading(l, &identity);
 }
 

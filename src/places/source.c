@@ -129,6 +129,24 @@ chain_make(struct source *s, const struct source_options *options, struct link *
 
 /* --- requests -------------------------------------------------------------------- */
 
+static void
+request_link(struct source_request *request, struct source_request **where)
+{
+	request->next = *where;
+	request->link = where;
+	if (request->next)
+		request->next->link = &request->next;
+	*where = request;
+}
+
+static void
+request_unlink(struct source_request *request)
+{
+	*request->link = request->next;
+	if (request->next)
+		request->next->link = request->link;
+}
+
 int
 source_request_new(struct source_request **ret, struct source *s, const struct source_query *query, void *tag)
 {
@@ -145,14 +163,10 @@ source_request_new(struct source_request **ret, struct source *s, const struct s
 	*request = (struct source_request){
 		.magic = REQUEST_MAGIC,
 		.source = s,
-		.next = s->first,
-		.link = &s->first,
 		.query = *query,
 		.tag = tag,
 	};
-	if (s->first)
-		s->first->link = &request->next;
-	s->first = request;
+	request_link(request, &s->first);
 	*ret = request;
 	return 0;
 }
@@ -160,9 +174,7 @@ source_request_new(struct source_request **ret, struct source *s, const struct s
 static void
 request_free(struct source_request *request)
 {
-	*request->link = request->next;
-	if (request->next)
-		request->next->link = request->link;
+	request_unlink(request);
 	request->magic = 0;
 	buffer_done(&request->failure);
 	free(request);
@@ -359,24 +371,32 @@ source_new(struct source **ret, struct event_base *base, const struct source_opt
 	return 0;
 }
 
-/* The first request that a provider has which is no longer in the chain. */
-static struct source_request *
-find_orphan(const struct source *s)
+/* Those that a provider has which is no longer in the chain, out of the list of all. */
+static void
+take_orphans(struct source *s, struct source_request **end)
 {
-	struct source_request *request = s->first;
+	struct source_request *next;
 
-	while (request && chain_find(s, request->asked.provider) < s->chain_count)
-		request = request->next;
-	return request;
+	for (struct source_request *request = s->first; request; request = next) {
+		next = request->next;
+		if (chain_find(s, request->asked.provider) < s->chain_count)
+			continue;
+		request_unlink(request);
+		request_link(request, end);
+		end = &request->next;
+	}
 }
 
 /* What they have not answered the new chain is asked. The callbacks may make new requests, and cancel others. */
 static void
 move_orphans(struct source *s)
 {
-	struct source_request *request;
+	struct source_request *orphans = NULL, *request;
 
-	while ((request = find_orphan(s))) {
+	take_orphans(s, &orphans);
+	while ((request = orphans)) {
+		request_unlink(request);
+		request_link(request, &s->first);
 		request->asked.provider->cancel(request->asked.state, request);
 		ask_on(request, 0);
 	}

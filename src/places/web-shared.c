@@ -28,12 +28,22 @@ options_of(const struct source_web *web)
 	};
 }
 
+static struct file_identity
+identity_of(const char *ca_file)
+{
+	struct stat st;
+
+	return ca_file[0] && stat(ca_file, &st) == 0 ? file_identity(&st) : (struct file_identity){0};
+}
+
 /* A file of certificates may be another under the same name. */
 static bool
-is_as_before(const struct web_shared *s, const struct fetch_options *o)
+is_as_before(const struct web_shared *s, const struct fetch_options *o,
+	     const struct file_identity *authorities)
 {
-	return s->user_agent && s->connections_max == o->connections_max && !s->ca_file[0] &&
-	       !o->ca_file[0] && strcmp(s->proxy, o->proxy) == 0 && strcmp(s->user_agent, o->user_agent) == 0;
+	return s->user_agent && s->connections_max == o->connections_max &&
+	       strcmp(s->ca_file, o->ca_file) == 0 && file_identity_equal(&s->authorities, authorities) &&
+	       strcmp(s->proxy, o->proxy) == 0 && strcmp(s->user_agent, o->user_agent) == 0;
 }
 
 static void
@@ -47,9 +57,10 @@ forget_options(struct web_shared *s)
 
 /* Without memory nothing is remembered, and the next reload takes everything for new. */
 static void
-remember(struct web_shared *s, const struct fetch_options *o)
+remember(struct web_shared *s, const struct fetch_options *o, const struct file_identity *authorities)
 {
 	forget_options(s);
+	s->authorities = *authorities;
 	s->connections_max = o->connections_max;
 	s->ca_file = strdup(o->ca_file);
 	s->proxy = strdup(o->proxy);
@@ -62,15 +73,16 @@ int
 web_shared_configure(struct web_shared *s, const struct source_web *web)
 {
 	struct fetch_options options = options_of(web);
+	struct file_identity authorities = identity_of(options.ca_file); /* before it is read */
 	int r;
 
 	assert(s->magic == SHARED_MAGIC);
 	cache_limit(s->cache, web->cache_size);
-	if (is_as_before(s, &options))
+	if (is_as_before(s, &options, &authorities))
 		return 0;
 	r = fetch_configure(s->fetch, &options);
 	if (r == 0)
-		remember(s, &options);
+		remember(s, &options, &authorities);
 	return r;
 }
 
@@ -87,6 +99,7 @@ static int
 shared_new(struct web_shared **ret, struct event_base *base, const struct source_web *web)
 {
 	struct fetch_options options = options_of(web);
+	struct file_identity authorities = identity_of(options.ca_file);
 	struct web_shared *s = calloc(1, sizeof(*s));
 	int r;
 
@@ -100,7 +113,7 @@ shared_new(struct web_shared **ret, struct event_base *base, const struct source
 		shared_free(s);
 		return r;
 	}
-	remember(s, &options);
+	remember(s, &options, &authorities);
 	*ret = s;
 	return 0;
 }

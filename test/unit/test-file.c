@@ -153,6 +153,27 @@ test_read(void **state)
 }
 
 static void
+test_identity(void **state)
+{
+	struct file_identity one, other, none = {0};
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(file_replace(folder, "f", TEXT("one"), 0644), 0);
+	assert_int_equal(fstatat(folder, "f", &st, 0), 0);
+	one = file_identity(&st);
+	assert_true(file_identity_equal(&one, &one));
+	assert_false(file_identity_equal(&one, &none));
+	st.st_mtim.tv_nsec ^= 1;
+	other = file_identity(&st);
+	assert_false(file_identity_equal(&one, &other));
+	st.st_mtim.tv_nsec ^= 1;
+	st.st_size++;
+	other = file_identity(&st);
+	assert_false(file_identity_equal(&one, &other));
+}
+
+static void
 test_lock(void **state)
 {
 	int second = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -176,6 +197,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_leftovers_and_links, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_identity, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lock, set_up, tear_down),
 	};
 

@@ -37,7 +37,7 @@ struct fetch_request {
 	void *arg;
 };
 static TAILQ_HEAD(request_list, fetch_request) open_requests = TAILQ_HEAD_INITIALIZER(open_requests);
-static unsigned int open_count, started, cancelled, fetches;
+static unsigned int open_count, started, cancelled, fetches, configured;
 static int start_error;
 
 int
@@ -55,6 +55,7 @@ fetch_configure(struct fetch *f, const struct fetch_options *options)
 {
 	(void)f;
 	(void)options;
+	configured++;
 	return 0;
 }
 
@@ -417,7 +418,7 @@ setup(void **state)
 	key = "secret";
 	rank = PLACES_PROMINENCE;
 	start_error = 0;
-	started = cancelled = 0;
+	started = cancelled = configured = 0;
 	base = event_base_new();
 	return base ? 0 : -1;
 }
@@ -1087,6 +1088,39 @@ goes_on_with_the_old_settings(void **state)
 	assert_int_equal(state_of().waiting, 0);
 }
 
+/* Connections are given up only for what is new about them, whatever else is. */
+static void
+keeps_its_connections(void **state)
+{
+	char path[] = "/tmp/test-web-ca-XXXXXX";
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	web.ca_file = path;
+	begin(chain_both);
+	assert_int_equal(configured, 0); /* the second one shares what the first one made */
+	for (uint32_t i = 0; i < 20; i++) {
+		web.google.retries = i;
+		key = i % 2 ? "other" : "secret";
+		reload();
+	}
+	assert_int_equal(configured, 0);
+	assert_int_equal(write(fd, "one more", 8), 8);
+	reload();
+	assert_int_equal(configured, 1);
+	web.connections_max++;
+	reload();
+	assert_int_equal(configured, 2);
+	assert_int_equal(unlink(path), 0);
+	reload();
+	assert_int_equal(configured, 3);
+	web.ca_file = "";
+	reload();
+	assert_int_equal(configured, 4);
+	close(fd);
+}
+
 static void
 answers_when_it_leaves_the_chain(void **state)
 {
@@ -1195,6 +1229,7 @@ main(void)
 		TEST(queues_for_no_longer_than_a_lookup_has),
 		TEST(pauses_when_it_is_too_much),
 		TEST(goes_on_with_the_old_settings),
+		TEST(keeps_its_connections),
 		TEST(answers_when_it_leaves_the_chain),
 		TEST(ends_with_everything_under_way),
 		TEST(bears_with_callbacks),
