@@ -33,7 +33,7 @@ plan_make(struct plan *p)
 	for (unsigned int host = 0; n->deaths > 0 && host < n->hosts; host++) {
 		if (below(&random, 100) >= n->deaths)
 			continue;
-		add(p, end_us / 3, PLAN_wipe, host, 0, 0);
+		add(p, end_us / 3, n->silent ? PLAN_vanish : PLAN_wipe, host, 0, 0);
 		add(p, end_us * 5 / 6, PLAN_start, host, 0, 0);
 	}
 	for (int64_t i = 0; i < n->kills * n->seconds; i++) {

@@ -179,7 +179,7 @@ check_promises(struct node *node)
 			continue;
 		}
 		w->figures.confirmed++;
-		holders = p->losses == w->losses ? truth_holders(w, &p->fix) : wanted;
+		holders = truth_may_be_lost(w, p) ? wanted : truth_holders(w, &p->fix);
 		if (holders < wanted)
 			world_fail(w, "host %u confirmed a fix of %.*s that %u hosts have, not %u",
 				   node->index, p->fix.id_len, p->fix.id, holders, wanted);
@@ -293,7 +293,7 @@ static void
 stop(struct node *node, bool silently)
 {
 	tie_drop_all(node, silently);
-	node->teacher = NULL;
+	node->teach = (struct teach){0};
 	node->mesh = mesh_free(node->mesh);
 	node->names = names_free(node->names);
 	node->replica = replica_free(node->replica);
@@ -361,7 +361,8 @@ node_start(struct node *node)
 	must(names_new(&node->names, node->self.host_id, NULL, NULL), "names");
 	must(mesh_new(&node->mesh, &options, &hooks), "mesh");
 	memset(node->memory, 0, w->count * sizeof(*node->memory));
-	node->is_newcomer = replica_count(node->replica) == 0;
+	if (replica_count(node->replica) == 0)
+		teach_newcomer(&node->teach);
 	node_read_list(node, node->listed);
 	net_set_on(w->net, node->index, true);
 	net_set_listening(w->net, node->index, true);

@@ -13,29 +13,30 @@
 #include "base/clock.h"
 
 /* name, default, least, most, help; all of them are also options of the command line. */
-#define PLAN_NUMBERS(X)                                                                          \
-	X(hosts, 5, 1, 4000, "hosts of the herd")                                                \
-	X(seed, 1, 0, INT64_MAX, "everything that is random comes from it")                      \
-	X(seconds, 20, 1, 100000, "virtual time during which things happen")                     \
-	X(settle, 200, 1, 100000, "seconds within which all hosts have to agree after that")     \
-	X(quiet, 0, 0, 100000, "seconds to watch afterwards: nothing may be sent any more")      \
-	X(updates, 0, 0, 100000, "fixes told to random members, per second")                     \
-	X(clients, 40, 1, 1000000, "clients they are of")                                        \
-	X(capacity, 0, 0, 1000000, "clients a table has room for; 0: all of them")               \
-	X(sites, 0, 0, 1000, "sites that the hosts are marked with")                             \
-	X(site_links, 4, 1, 16, "links between two of them")                                     \
-	X(drawn, 0, 0, 1, "1: a sparse graph of 'peer' lines instead of the list of hosts")      \
-	X(delay, 4, 0, 5000, "milliseconds one way, about")                                      \
-	X(spread, 100, 0, 100, "per cent by which delays differ, of pairs of hosts and in time") \
-	X(names, 1, 0, 1, "1: hosts tell each other which members they have")                    \
-	X(rate, 0, 0, 100000000, "kbit/s of each direction of a link; 0: any")                   \
-	X(loss, 0, 0, 90, "per cent of all packets")                                             \
-	X(skew, 0, 0, 100000, "milliseconds by which clocks are wrong, at most")                 \
-	X(future, 0, 0, 100, "per cent of the fixes with a time in the far future")              \
-	X(ttl, 0, 0, 100000, "fix-ttl in seconds; 0: for ever")                                  \
-	X(ack_after, 0, 0, 8, "peers that have to apply a fix before it counts as confirmed")    \
-	X(partition, 0, 0, 100000, "seconds for which the herd falls into two halves")           \
-	X(deaths, 0, 0, 99, "per cent of the hosts that die at once after a third of the time")  \
+#define PLAN_NUMBERS(X)                                                                                  \
+	X(hosts, 5, 1, 4000, "hosts of the herd")                                                        \
+	X(seed, 1, 0, INT64_MAX, "everything that is random comes from it")                              \
+	X(seconds, 20, 1, 100000, "virtual time during which things happen")                             \
+	X(settle, 200, 1, 100000, "seconds within which all hosts have to agree after that")             \
+	X(quiet, 0, 0, 100000, "seconds to watch afterwards: nothing may be sent any more")              \
+	X(updates, 0, 0, 100000, "fixes told to random members, per second")                             \
+	X(clients, 40, 1, 1000000, "clients they are of")                                                \
+	X(capacity, 0, 0, 1000000, "clients a table has room for; 0: all of them")                       \
+	X(sites, 0, 0, 1000, "sites that the hosts are marked with")                                     \
+	X(site_links, 4, 1, 16, "links between two of them")                                             \
+	X(drawn, 0, 0, 1, "1: a sparse graph of 'peer' lines instead of the list of hosts")              \
+	X(delay, 4, 0, 5000, "milliseconds one way, about")                                              \
+	X(spread, 100, 0, 100, "per cent by which delays differ, of pairs of hosts and in time")         \
+	X(names, 1, 0, 1, "1: hosts tell each other which members they have")                            \
+	X(rate, 0, 0, 100000000, "kbit/s of each direction of a link; 0: any")                           \
+	X(loss, 0, 0, 90, "per cent of all packets")                                                     \
+	X(skew, 0, 0, 100000, "milliseconds by which clocks are wrong, at most")                         \
+	X(future, 0, 0, 100, "per cent of the fixes with a time in the far future")                      \
+	X(ttl, 0, 0, 100000, "fix-ttl in seconds; 0: for ever")                                          \
+	X(ack_after, 0, 0, 8, "peers that have to apply a fix before it counts as confirmed")            \
+	X(partition, 0, 0, 100000, "seconds for which the herd falls into two halves")                   \
+	X(deaths, 0, 0, 99, "per cent of the hosts that die at once after a third of the time")          \
+	X(silent, 0, 0, 1, "1: they are off at once, and nobody is told; else their helpers are killed") \
 	X(kills, 0, 0, 1000, "helpers killed and started again, per second")
 
 struct plan_numbers {

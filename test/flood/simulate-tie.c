@@ -1,7 +1,7 @@
 /*
  * Ties: connections between helpers, and what src/flood/peers*.c decides about
- * them: which of two stays, who is a guest too many, who teaches a newcomer. Its
- * code is about sockets, TLS and the journal; the rules are the same here.
+ * them: which of two stays, and who is a guest too many. Its code is about sockets,
+ * TLS and the journal; the rules are the same here.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,10 +12,7 @@
 
 enum { TAKE_MAX = 64 << 10 };
 
-#define BYE "the peer said BYE" /* what link_why() begins with then */
-
 #define BUSY_NS		(CLOCK_MSEC_NS)
-#define PATIENCE_NS	(10 * CLOCK_SECOND_NS) /* with a teacher */
 #define REST_BYE_NS	CLOCK_SECOND_NS
 #define REST_REFUSED_NS (10 * CLOCK_SECOND_NS)
 
@@ -26,69 +23,6 @@ tie_find(const struct node *node, unsigned int number)
 		if (tie->number == number && number != NODE_NOBODY && tie->is_greeted && !tie->is_over)
 			return tie;
 	return NULL;
-}
-
-/* --- a newcomer's first lesson ----------------------------------------------------------- */
-
-static bool
-can_teach(const struct tie *tie)
-{
-	return tie->is_up && !tie->is_over && !tie->is_saying_bye;
-}
-
-static void
-begin_lesson(struct tie *teacher)
-{
-	struct node *node = teacher->node;
-
-	node->teacher = teacher;
-	node->taught = 0;
-	node->taught_ns = node->world->queue.now_ns;
-	link_hold_back(teacher->link, false);
-	link_compare(teacher->link);
-}
-
-static void
-next_teacher(struct node *node, const struct tie *but)
-{
-	node->teacher = NULL;
-	for (struct tie *tie = node->ties; tie && !node->teacher; tie = tie->next)
-		if (tie != but && can_teach(tie))
-			begin_lesson(tie);
-}
-
-static void
-graduate(struct node *node)
-{
-	node->is_newcomer = false;
-	for (struct tie *tie = node->ties; tie; tie = tie->next) {
-		if (tie == node->teacher || !can_teach(tie))
-			continue;
-		link_hold_back(tie->link, false);
-		link_compare(tie->link);
-	}
-	node->teacher = NULL;
-}
-
-static void
-tick_lesson(struct node *node)
-{
-	int64_t now_ns = node->world->queue.now_ns;
-	const struct link *l;
-
-	if (!node->is_newcomer || !node->teacher || !can_teach(node->teacher))
-		return;
-	l = node->teacher->link;
-	if (!link_is_comparing(l)) {
-		graduate(node);
-	} else if (link_figures(l)->fixes_in != node->taught) {
-		node->taught = link_figures(l)->fixes_in;
-		node->taught_ns = now_ns;
-	} else if (now_ns - node->taught_ns > PATIENCE_NS) {
-		next_teacher(node, node->teacher);
-		if (!node->teacher)
-			graduate(node);
-	}
 }
 
 /* --- who is welcome ------------------------------------------------------------------------ */
@@ -173,10 +107,7 @@ on_greeted(void *arg, const char *host, const uint8_t host_id[NAMES_HOST_ID_BYTE
 		return r;
 	link_set_memory(tie->link, &node->memory[peer]);
 	tie->is_greeted = true;
-	if (node->is_newcomer && node->teacher)
-		link_hold_back(tie->link, true);
-	else if (node->is_newcomer)
-		node->teacher = tie;
+	teach_greeted(&node->teach, tie->link);
 	return 0;
 }
 
@@ -296,6 +227,9 @@ note_sent(struct tie *tie, const char *bytes, size_t len)
 		const char *end = memchr(rest.at, '\n', rest.len);
 		size_t line = end ? (size_t)(end - rest.at) + 1 : rest.len;
 
+		if (world_is_traced)
+			printf("%.6f h%u > h%u %.*s", (double)tie->node->world->queue.now_ns / 1e9,
+			       tie->node->index, wire_host(tie->wire, 1 - tie->side), (int)line, rest.at);
 		if (!end)
 			world_fail(tie->node->world, "half a line was sent: %.*s", (int)line, rest.at);
 		if (line > 3 && memcmp(rest.at, "AT ", 3) == 0) {
@@ -482,14 +416,14 @@ lose(struct tie *tie)
 	struct tie *other = tie_find(node, tie->number);
 	int64_t now_ns = node->world->queue.now_ns;
 
-	if (node->is_newcomer && node->teacher == tie)
-		next_teacher(node, tie);
+	if (tie->link)
+		teach_lost(&node->teach, tie->link, now_ns);
 	if (tie->number == NODE_NOBODY || !(tie->owes || tie->is_counted))
 		return;
 	if (other) {
 		other->owes = other->owes || (tie->owes && !other->is_counted);
 		other->is_counted = other->is_counted || tie->is_counted;
-	} else if (tie->link && strncmp(link_why(tie->link), BYE, sizeof(BYE) - 1) == 0) {
+	} else if (tie->link && link_heard_bye(tie->link)) {
 		mesh_rest(node->mesh, tie->number, tie->is_up ? REST_BYE_NS : REST_REFUSED_NS, now_ns);
 	} else {
 		mesh_down(node->mesh, tie->number, now_ns);
@@ -528,8 +462,7 @@ note_up(struct tie *tie)
 	tie->owes = false;
 	if (is_first)
 		mesh_up(node->mesh, tie->number, node->world->queue.now_ns);
-	if (node->is_newcomer && node->teacher == tie)
-		begin_lesson(tie);
+	teach_up(&node->teach, tie->link, node->world->queue.now_ns);
 }
 
 void
@@ -539,7 +472,7 @@ tie_flush_all(struct node *node)
 
 	for (struct tie *tie = node->ties; tie; tie = tie->next)
 		if (!tie->is_over && tie->link && !tie->is_up && !tie->is_saying_bye &&
-		    link_state(tie->link) == LINK_UP)
+		    link_is_welcome(tie->link))
 			note_up(tie);
 	for (struct tie *tie = node->ties; tie; tie = next) {
 		next = tie->next;
@@ -560,7 +493,7 @@ tie_tick_all(struct node *node)
 		if (tie->link && !tie->is_over && !tie->is_saying_bye &&
 		    link_tick(tie->link, node_posix_ns(node)) < 0)
 			end(tie);
-	tick_lesson(node);
+	teach_tick(&node->teach, node->world->queue.now_ns);
 }
 
 /* The process dies: its kernel tells the others, or nobody does. */

@@ -138,6 +138,31 @@ truth_holders(struct world *w, const struct herd_fix *fix)
 	return holders;
 }
 
+bool
+truth_is_early(struct node *node, char why[200])
+{
+	const struct truth *t = node->world->truth;
+	int64_t ahead_ns;
+	char own[16];
+
+	snprintf(own, sizeof(own), "m%u", node->index);
+	for (unsigned int client = 0; client < t->clients; client++) {
+		struct herd_fix fix;
+
+		if (t->newest[client].id_len == 0 ||
+		    !find(node, field(t->newest[client].id, t->newest[client].id_len), &fix) ||
+		    text_equal(field(fix.server, fix.server_len), text_of(own)))
+			continue;
+		ahead_ns = rank_of(&fix).order_ns - node_posix_ns(node);
+		if (ahead_ns > REPLICA_PARK_NS) {
+			snprintf(why, 200, "host %u merged a fix of c%u that is %.3f s ahead", node->index,
+				 client, (double)ahead_ns / 1e9);
+			return true;
+		}
+	}
+	return false;
+}
+
 /* Some nodes may see it as too old already, and others not. */
 static bool
 is_about_to_expire(const struct world *w, const struct herd_fix *fix)
@@ -145,6 +170,12 @@ is_about_to_expire(const struct world *w, const struct herd_fix *fix)
 	int64_t ttl_ns = w->plan->numbers.ttl * CLOCK_SECOND_NS;
 
 	return ttl_ns > 0 && WORLD_EPOCH_NS + w->queue.now_ns - fix->rx_ns > ttl_ns - 40 * CLOCK_SECOND_NS;
+}
+
+bool
+truth_may_be_lost(const struct world *w, const struct truth_promise *promise)
+{
+	return promise->losses != w->losses || is_about_to_expire(w, &promise->fix);
 }
 
 static void

@@ -32,6 +32,10 @@ void truth_accept(struct truth *t, unsigned int client, const struct herd_fix *f
 void truth_lose(struct world *w, const struct node *but);
 /* True: all nodes that run hold the same, and nothing is missing; else why. */
 bool truth_agrees(struct world *w, char why[200]);
+/* Does this node hold a fix of another that its own clock has not come near to? */
+bool truth_is_early(struct node *node, char why[200]);
+/* A table was lost since, or the fix is too old to be held. */
+bool truth_may_be_lost(const struct world *w, const struct truth_promise *promise);
 /* How many nodes hold this fix or a newer one. */
 unsigned int truth_holders(struct world *w, const struct herd_fix *fix);
 

@@ -20,6 +20,8 @@
 	(60 *   \
 	 CLOCK_SECOND_NS) /* after all agree, until the last links are back and nothing is sent any more */
 
+bool world_is_traced;
+
 /* --- clocks ----------------------------------------------------------------------------- */
 
 static struct node *current;
@@ -348,8 +350,30 @@ on_healed(void *what, uint64_t number)
 	(void)number;
 	w->figures.cut_off = count_cut_off(w);
 	if (w->figures.cut_off > 0)
-		world_fail(w, "%llu hosts that live are cut off from the others 10 s after many died",
+		world_fail(w, "%llu hosts that live are cut off from the others after many died",
 			   (unsigned long long)w->figures.cut_off);
+}
+
+static bool
+has_act(const struct plan *plan, enum plan_act what)
+{
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->acts[i].what == what)
+			return true;
+	return false;
+}
+
+/* Whoever is 20 s ahead of a host's clock waits there. A clock set back is no fault of the host. */
+static void
+on_look_ahead(void *what, uint64_t number)
+{
+	struct world *w = what;
+	char why[200];
+
+	for (unsigned int i = 0; i < w->count; i++)
+		if (w->nodes[i].member && truth_is_early(&w->nodes[i], why))
+			world_fail(w, "%s", why);
+	queue_put(&w->queue, w->queue.now_ns + CLOCK_SECOND_NS, on_look_ahead, w, number);
 }
 
 static void
@@ -380,12 +404,17 @@ plan_acts(struct world *w)
 {
 	const struct plan_numbers *n = &w->plan->numbers;
 
-	for (size_t i = 0; i < w->plan->count; i++)
+	/* What is later than the end is made good then, too. */
+	for (size_t i = 0; i < w->plan->count && w->plan->acts[i].at_us < n->seconds * 1000000; i++)
 		queue_put(&w->queue, w->plan->acts[i].at_us * 1000, on_act, w, i);
 	if (n->updates > 0)
 		queue_put(&w->queue, 0, on_update, w, 0);
 	if (n->deaths > 0)
-		queue_put(&w->queue, n->seconds * CLOCK_SECOND_NS / 3 + HEAL_NS, on_healed, w, 0);
+		queue_put(&w->queue,
+			  n->seconds * CLOCK_SECOND_NS / 3 + HEAL_NS + (n->silent ? LINK_DEAD_NS : 0),
+			  on_healed, w, 0);
+	if (n->skew > 1000 && !has_act(w->plan, PLAN_step))
+		queue_put(&w->queue, 0, on_look_ahead, w, 0);
 	queue_put(&w->queue, n->seconds * CLOCK_SECOND_NS / 4, on_measure, w, 0);
 }
 
@@ -427,10 +456,7 @@ is_plain(const struct plan *plan)
 {
 	const struct plan_numbers *n = &plan->numbers;
 
-	for (size_t i = 0; i < plan->count; i++)
-		if (plan->acts[i].what == PLAN_step)
-			return false;
-	return n->ttl == 0 && n->capacity == 0 && n->skew <= 4000;
+	return n->ttl == 0 && n->capacity == 0 && n->skew <= 4000 && !has_act(plan, PLAN_step);
 }
 
 bool

@@ -14,6 +14,7 @@
 #include "flood/mesh.h"
 #include "flood/names.h"
 #include "flood/replica.h"
+#include "flood/teach.h"
 #include "simulate-net.h"
 #include "simulate-plan.h"
 #include "simulate-truth.h"
@@ -70,10 +71,7 @@ struct node {
 	unsigned int listed;		   /* it knows the first so many hosts */
 	int64_t stalled_ns;		   /* until then */
 	bool has_turn;			   /* one is in the queue */
-	bool is_newcomer;
-	struct tie *teacher;
-	uint64_t taught;
-	int64_t taught_ns;
+	struct teach teach;
 	struct truth_promise *promises; /* owned; fixes whose confirmation is waited for */
 	unsigned int promise_count, promise_room;
 };
@@ -107,6 +105,9 @@ struct world {
 };
 
 /* --- simulate-world.c --- */
+
+/* Prints every line that is sent. */
+extern bool world_is_traced;
 
 /* True: nothing was wrong. Else failure says what. */
 bool world_run(const struct plan *plan, struct world_figures *ret_figures, char failure[WORLD_FAILURE_MAX]);

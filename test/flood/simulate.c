@@ -276,6 +276,9 @@ static const struct scenario scenarios[] = {
 	{"300 hosts in rings, far apart", "hosts=300 updates=20 seconds=6 delay=80 clients=200", 7},
 	{"1,000 hosts, 30 % die at once", "hosts=1000 deaths=30 updates=2 seconds=36 clients=60 names=0", 0},
 	{"200 hosts in 12 sites, 30 % die", "hosts=200 sites=12 deaths=30 updates=20 seconds=45", 0},
+	{"100 hosts, 80 % die at once", "hosts=100 deaths=80 updates=10 seconds=45", 0},
+	{"100 hosts in 4 sites, 80 % die", "hosts=100 sites=4 deaths=80 updates=10 seconds=45", 0},
+	{"200 hosts, 50 % are off at once", "hosts=200 deaths=50 silent=1 updates=10 seconds=60", 0},
 	{"30 hosts in 3 sites", "hosts=30 sites=3 updates=100 seconds=10 quiet=200", 0},
 	{"30 % loss", "hosts=20 sites=2 loss=30 updates=50 quiet=100", 0},
 	{"20 s partition", "hosts=20 partition=20 seconds=45 updates=50 quiet=100", 0},
@@ -379,6 +382,7 @@ help(void)
 	       "  --random N     N random plans of small herds with a hard life\n"
 	       "  --from SEED    the first of them\n"
 	       "  --replay FILE  a plan as it was printed\n"
+	       "  --trace        every line that is sent\n"
 	       "  --json         one line of JSON per run\n"
 	       "  --no-shrink    do not look for a smaller plan that fails\n"
 	       "  --limit S      seconds of real time for a run (%d)\n"
@@ -408,6 +412,8 @@ read_options(struct options *o, struct plan *plan, char **argv)
 			o->json = true;
 		} else if (strcmp(argv[i], "--no-shrink") == 0) {
 			o->no_shrink = true;
+		} else if (strcmp(argv[i], "--trace") == 0) {
+			world_is_traced = o->no_shrink = true;
 		} else if (strcmp(argv[i], "--replay") == 0) {
 			o->replay = need(argv, &i);
 		} else if (strcmp(argv[i], "--random") == 0) {
