@@ -347,6 +347,7 @@ node_start(struct node *node)
 	world_enter(node);
 	node->is_on = true;
 	node->generation++;
+	node->started_ns = w->queue.now_ns;
 	node->stalled_ns = 0;
 	node->has_turn = false;
 	if (!node->member)

@@ -306,7 +306,14 @@ heal(struct world *w)
 
 /* --- what is looked at ------------------------------------------------------------------------------ */
 
-/* Nodes that run, but are not linked, over any number of links, with the most of them. */
+/* It runs, and had the time to be linked. */
+static bool
+is_settled(const struct node *node)
+{
+	return node_runs(node) && node->world->queue.now_ns - node->started_ns >= HEAL_NS;
+}
+
+/* Nodes that have run for a while, but are not linked, over any number of links, with the most of them. */
 static unsigned int
 count_cut_off(struct world *w)
 {
@@ -331,7 +338,7 @@ count_cut_off(struct world *w)
 		}
 	}
 	for (unsigned int i = 0; i < w->count; i++) {
-		if (!node_runs(&w->nodes[i]))
+		if (!is_settled(&w->nodes[i]))
 			continue;
 		running++;
 		if (++size[part[i]] > most)

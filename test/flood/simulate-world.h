@@ -70,7 +70,8 @@ struct node {
 	unsigned int *number_of, *node_of; /* in the mesh, and back */
 	unsigned int listed;		   /* it knows the first so many hosts */
 	int64_t stalled_ns;		   /* until then */
-	bool has_turn;			   /* one is in the queue */
+	int64_t started_ns;
+	bool has_turn; /* one is in the queue */
 	struct teach teach;
 	struct truth_promise *promises; /* owned; fixes whose confirmation is waited for */
 	unsigned int promise_count, promise_room;

@@ -277,6 +277,7 @@ static const struct scenario scenarios[] = {
 	{"1,000 hosts, 30 % die at once", "hosts=1000 deaths=30 updates=2 seconds=36 clients=60 names=0", 0},
 	{"200 hosts in 12 sites, 30 % die", "hosts=200 sites=12 deaths=30 updates=20 seconds=45", 0},
 	{"100 hosts, 80 % die at once", "hosts=100 deaths=80 updates=10 seconds=45", 0},
+	{"30 % die, and are back as it is looked", "hosts=60 deaths=30 updates=10 seconds=20", 0},
 	{"100 hosts in 4 sites, 80 % die", "hosts=100 sites=4 deaths=80 updates=10 seconds=45", 0},
 	{"200 hosts, 50 % are off at once", "hosts=200 deaths=50 silent=1 updates=10 seconds=60", 0},
 	{"30 hosts in 3 sites", "hosts=30 sites=3 updates=100 seconds=10 quiet=200", 0},
