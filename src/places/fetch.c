@@ -24,7 +24,7 @@ enum {
 	STREAMS = 100,		    /* on a connection: what curl allows, and servers usually */
 	ORIGINS_MAX = 16,	    /* remembered without a request */
 	ENGINES_MAX = 8,	    /* older settings still under way */
-	WORK_MAX = 32,		    /* callbacks, and requests handed over, before others get their turn */
+	WORK_NS = 200000, /* for callbacks, and as much for handing over, before others get their turn */
 };
 
 TAILQ_HEAD(request_list, fetch_request);
@@ -301,37 +301,58 @@ free_rest(struct fetch *f)
 	free(f);
 }
 
-/* Callbacks of what has ended, then the connections that are free for those who wait. */
+/* Callbacks of what has ended; one at least. */
 static void
-turn(void *arg)
+tell_some(struct fetch *f)
 {
-	struct fetch *f = arg;
+	int64_t end = clock_monotonic_ns() + WORK_NS;
 	struct fetch_request *r;
-	struct fetch_origin *o;
-	bool is_kick_due = false;
-	int work;
 
-	assert(f->magic == FETCH_MAGIC);
-	collect(f);
-	f->is_turning = true;
-	for (work = 0; work < WORK_MAX && !f->is_freed && (r = TAILQ_FIRST(&f->ended)) != NULL; work++) {
+	while (!f->is_freed && (r = TAILQ_FIRST(&f->ended)) != NULL) {
 		TAILQ_REMOVE(&f->ended, r, link);
 		r->state = REQUEST_TOLD;
 		request_tell(r);
 		drop_request(r);
+		if (clock_monotonic_ns() >= end)
+			return;
 	}
+}
+
+/* The connections that are free for those who wait. True: there may be more of both. */
+static bool
+hand_over_some(struct fetch *f)
+{
+	int64_t end = clock_monotonic_ns() + WORK_NS;
+	bool is_kick_due = false, is_more = false;
+	struct fetch_origin *o;
+
+	while (!is_more && (o = next_origin(f)) != NULL) {
+		is_kick_due |= hand_over(f, TAILQ_FIRST(&o->waiting));
+		is_more = clock_monotonic_ns() >= end;
+	}
+	if (is_kick_due)
+		engine_kick(f->engines[0]);
+	return is_more;
+}
+
+static void
+turn(void *arg)
+{
+	struct fetch *f = arg;
+	bool is_more;
+
+	assert(f->magic == FETCH_MAGIC);
+	collect(f);
+	f->is_turning = true;
+	tell_some(f);
 	if (f->is_freed) {
 		free_rest(f);
 		return;
 	}
-	for (work = 0; work < WORK_MAX && (o = next_origin(f)) != NULL; work++)
-		is_kick_due |= hand_over(f, TAILQ_FIRST(&o->waiting));
+	is_more = hand_over_some(f);
 	f->is_turning = false;
-	if (is_kick_due) {
-		engine_kick(f->engines[0]);
-		collect(f);
-	}
-	if (work == WORK_MAX || !TAILQ_EMPTY(&f->ended))
+	collect(f);
+	if (is_more || !TAILQ_EMPTY(&f->ended))
 		turn_soon(f);
 }
 

@@ -20,7 +20,7 @@
 #include "places/web-private.h"
 
 enum {
-	WAITING_AT_ONCE = 64, /* answered in one turn of the loop */
+	HAND_OUT_NS = 100000, /* of one turn of the loop, which answers one at least */
 	JSON_KEPT = 65536,    /* bytes that stay allocated between answers */
 };
 
@@ -110,9 +110,13 @@ web_hand_out(struct web *w)
 	static const struct timeval at_once;
 	const struct flight *last_flight = NULL;
 	struct source_query last = {0};
+	int64_t end = clock_monotonic_ns() + HAND_OUT_NS;
 
-	for (int i = 0; i < WAITING_AT_ONCE && !TAILQ_EMPTY(&w->done); i++)
+	while (!TAILQ_EMPTY(&w->done)) {
 		answer_one(w, &last_flight, &last);
+		if (clock_monotonic_ns() >= end)
+			break;
+	}
 	if (w->json.size > JSON_KEPT)
 		buffer_done(&w->json);
 	if (!TAILQ_EMPTY(&w->done))

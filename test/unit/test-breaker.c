@@ -139,6 +139,23 @@ opens_when_told_to(void **state)
 	assert_true(breaker_allows(&b, 0));
 }
 
+/* A service that wants to be left alone for a day is not, nor is a longer pause cut by an older answer. */
+static void
+bounds_what_it_is_told(void **state)
+{
+	struct breaker b = breaker_of(1);
+	uint32_t first, late;
+
+	(void)state;
+	first = breaker_asked(&b, 0);
+	late = breaker_asked(&b, 0);
+	assert_true(breaker_open(&b, first, 0, 86400 * S));
+	assert_false(breaker_allows(&b, 300 * S - 1));
+	assert_false(breaker_open(&b, late, 0, 10 * S));
+	assert_false(breaker_allows(&b, 300 * S - 1));
+	assert_true(breaker_allows(&b, 300 * S));
+}
+
 int
 main(void)
 {
@@ -149,6 +166,7 @@ main(void)
 		cmocka_unit_test(varies_the_pause),
 		cmocka_unit_test(hears_nothing_new_from_old_questions),
 		cmocka_unit_test(opens_when_told_to),
+		cmocka_unit_test(bounds_what_it_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,6 +190,22 @@ asks_no_more_for_being_killed(void **state)
 	assert_in_range(asked, 1000 - 10 * kills, 1000);
 }
 
+/* What was used of a new day is not hidden behind more that was used of the old one. */
+static void
+writes_down_a_new_day_at_once(void **state)
+{
+	struct budget *next;
+
+	(void)state;
+	renew(folder, 1000);
+	assert_int_equal(take_all(20000 * DAY, 500), 500);
+	assert_int_equal(take_all(20001 * DAY, 5), 5);
+	assert_int_equal(budget_new(&next, folder, "budget"), 0); /* as after a kill */
+	assert_in_range(budget_used(next, 20001 * DAY), 5, 15);
+	next = budget_free(next);
+	b = budget_free(b);
+}
+
 static void
 writes_seldom(void **state)
 {
@@ -360,6 +376,7 @@ main(void)
 		cmocka_unit_test(gives_no_second_budget_to_a_clock_that_jumps),
 		cmocka_unit_test_teardown(keeps_the_count_over_a_restart, remove_file),
 		cmocka_unit_test_teardown(asks_no_more_for_being_killed, remove_file),
+		cmocka_unit_test_teardown(writes_down_a_new_day_at_once, remove_file),
 		cmocka_unit_test_teardown(writes_seldom, remove_file),
 		cmocka_unit_test_teardown(says_that_it_cannot_use_a_file, remove_file),
 		cmocka_unit_test(goes_on_in_memory),

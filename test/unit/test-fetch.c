@@ -658,6 +658,48 @@ test_start_in_callback(void **state)
 }
 
 static void
+take_long(struct heard *h)
+{
+	const struct timespec pause = {.tv_nsec = CLOCK_MSEC_NS};
+
+	(void)h;
+	nanosleep(&pause, NULL);
+}
+
+/* What ended in the same moment is not told in the same turn of the loop, if that takes long. */
+static void
+test_short_turns(void **state)
+{
+	const struct fetch_options no_tls = {
+		.connections_max = 3, .ca_file = "/no/such/file", .user_agent = "herd/0"};
+	struct place *p = *state;
+	struct heard h[5] = {{0}};
+	unsigned int heard = 0;
+
+	assert_int_equal(fetch_configure(p->fetch, &no_tls), 0);
+	for (size_t i = 0; i < ELEMENTS(h); i++) {
+		struct fetch_question q = {.url = "https://127.0.0.1",
+					   .answer_max = 1000,
+					   .timeout_ns = 5 * CLOCK_SECOND_NS,
+					   .connect_timeout_ns = CLOCK_SECOND_NS};
+
+		h[i].place = p;
+		h[i].then = take_long;
+		assert_int_equal(fetch_start(&h[i].request, p->fetch, &q, hear, &h[i]), 0);
+	}
+	for (int turn = 0; turn < 20 && heard < ELEMENTS(h); turn++) {
+		unsigned int before = heard;
+
+		event_base_loop(loop_base(p->loop), EVLOOP_ONCE);
+		heard = 0;
+		for (size_t i = 0; i < ELEMENTS(h); i++)
+			heard += h[i].calls;
+		assert_in_range(heard - before, 0, 1);
+	}
+	assert_int_equal(heard, ELEMENTS(h));
+}
+
+static void
 free_all(struct heard *h)
 {
 	h->place->fetch = fetch_free(h->place->fetch);
@@ -722,6 +764,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_cancel, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_cancel_in_callback, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_start_in_callback, open_place, close_place),
+		cmocka_unit_test_setup_teardown(test_short_turns, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_free_in_callback, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_free_under_way, open_place, close_place),
 	};

@@ -897,6 +897,31 @@ test_chain_changes(void **state)
 	assert_true(names(search_now(), "built-in"));
 }
 
+/* A request may be handed on by one reload after the other. */
+static void
+test_chain_changes_again(void **state)
+{
+	static const char *const second_alone[] = {"second", NULL};
+	static const char *const first_alone[] = {"first", NULL};
+	struct source_options options = options_for(NULL);
+	struct source_request *request;
+
+	(void)state;
+	start_chain(first_alone, SOURCE_E_PENDING, SOURCE_E_PENDING);
+	request = search_later();
+	options.providers = with_stars;
+	options.chain = second_alone;
+	assert_int_equal(source_reload(source, &options), 0);
+	assert_ptr_equal(stars[1].held, request);
+	options.chain = first_alone;
+	assert_int_equal(source_reload(source, &options), 0);
+	assert_ptr_equal(stars[0].held, request);
+	options.chain = only_local;
+	assert_int_equal(source_reload(source, &options), 0);
+	assert_int_equal(answers.count, 1);
+	assert_true(names(answers.json, "built-in"));
+}
+
 static int
 make_folder(void **state)
 {
@@ -943,6 +968,7 @@ main(void)
 		SOURCE_TEST(test_chain_all_fail),
 		SOURCE_TEST(test_chain_goes_on),
 		SOURCE_TEST(test_chain_changes),
+		SOURCE_TEST(test_chain_changes_again),
 	};
 
 	sigaction(SIGBUS, NULL, &guard_action);
