@@ -238,6 +238,29 @@ def test_reloads_while_many_look_up(web, upstream):
 	upstream.check()
 
 
+def test_every_reload_counts_while_lookups_are_under_way(web, upstream):
+	member = web.start("google", timeout="60s")
+	upstream.fault("hold")
+	connections = [member.client() for _ in range(2)]
+	ids = people(connections[0], 12)
+	for number, id in enumerate(ids):
+		connections[number % 2].send(b"WHATSAT %s 10 5\n" % id)
+		upstream.wait_held("google", number + 1)
+		web.reload(member, "google", timeout="60s", retries=str(number % 5))
+	assert "Cannot change" not in member.text()
+	assert upstream.counts()["connections"] == 1	# nothing about it is new
+	web.write_key("google", OTHER)
+	web.reload(member, "google", timeout="60s")
+	upstream.well()
+	upstream.release()
+	for number, id in enumerate(ids):
+		assert take(connections[number % 2], id)["status"] == "OK"
+	assert failed(ask(connections[0], ids[0]), "REQUEST_DENIED")	# the service does not know this key
+	for connection in connections:
+		connection.close()
+	assert all("API key not valid" in one for one in upstream.counts()["violations"])
+
+
 # --- ends ---------------------------------------------------------------------------------------
 
 def test_askers_that_leave(web, upstream):
