@@ -233,7 +233,7 @@ def tree():
 def test_the_tarball_is_complete(tarball):
 	with tarfile.open(tarball) as archive:
 		packed = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
-	assert {"configure", "Makefile.in", "test/run", "packaging/build-deb", "packaging/debian/rules"} <= packed
+	assert {"configure", "Makefile.in", "test/run", "packaging/build-deb", "packaging/build-rpm", "packaging/debian/rules"} <= packed
 	missing = [name for name in tree() if name not in packed and name not in (".gitignore", ".editorconfig")]
 	assert missing == []
 
@@ -241,7 +241,7 @@ def test_the_tarball_is_complete(tarball):
 def test_the_tarball_has_nothing_that_was_built(tarball):
 	with tarfile.open(tarball) as archive:
 		names = archive.getnames()
-	assert [name for name in names if re.search(r"\.(o|a|log|trs|pyc|deb)$|/(\.git|\.deps|__pycache__|build)(/|$)", name)] == []
+	assert [name for name in names if re.search(r"\.(o|a|log|trs|pyc|deb|rpm)$|/(\.git|\.deps|__pycache__|build)(/|$)", name)] == []
 
 
 # --- how it is made -----------------------------------------------------------
@@ -267,8 +267,9 @@ def test_the_same_bytes_again(deb, tmp_path):
 	finally:
 		run("chmod", "-R", "u+w", str(source))
 	assert os.listdir(work) == []
-	with open(deb, "rb") as one, open(output / os.path.basename(deb), "rb") as two:
-		assert one.read() == two.read()
+	for made in (deb, only("herd-*.tar.xz")):
+		with open(made, "rb") as one, open(output / os.path.basename(made), "rb") as two:
+			assert one.read() == two.read(), made
 
 
 def test_missing_packages_are_named(tmp_path):
