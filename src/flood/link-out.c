@@ -17,7 +17,11 @@ enum {
 	NAMES_A_FILL = 64, /* at most, before any fix */
 	SEQ_ROOM = 32,
 	WALKS_A_FILL = 16, /* turns without a single fix: see link_sync_walk() */
+	HOLD_SHARE = 3,	   /* of an rtt */
 };
+
+#define HOLD_RTT_MIN_NS CLOCK_MSEC_NS
+#define HOLD_MAX_NS	(50 * CLOCK_MSEC_NS)
 
 bool
 link_has_room(const struct link_out *out, size_t bytes)
@@ -138,6 +142,42 @@ fill_names(struct link *l, struct link_out *out)
 	}
 }
 
+/* --- patience --------------------------------------------------------------------- */
+
+/* Two hosts that have heard the same from others tell it each other, both, if it takes longer from one to the other than
+   they heard it apart: nearly all of them, in a large herd whose links differ. So one end of each link waits a moment,
+   and may hear from the other what it need not say then. Which one is up to both ids, so that each host has links of
+   both kinds. Near links do not wait: there, copies cost less than time. */
+static int64_t
+hold_ns(const struct link *l)
+{
+	const bool is_patient = sync_is_first(l) == ((l->self->host_id[0] ^ l->host_id[0]) & 1);
+	const int64_t ns = l->rtt_ns / HOLD_SHARE;
+
+	if (!is_patient || l->rtt_ns < HOLD_RTT_MIN_NS)
+		return 0;
+	return ns < HOLD_MAX_NS ? ns : HOLD_MAX_NS;
+}
+
+/* What is new came from peers only, and a moment ago; and nobody here waits for it to be told. */
+static bool
+is_waiting(const struct link *l, int64_t age_ns)
+{
+	return l->is_held && age_ns - l->held_age_ns < hold_ns(l) &&
+	       replica_own_sequence(l->replica) <= replica_passed(l->replica, l->peer) &&
+	       !replica_is_waited_for(l->replica);
+}
+
+static bool
+must_wait(struct link *l)
+{
+	if (!l->is_held && replica_has_next(l->replica, l->peer)) {
+		l->is_held = true;
+		l->held_age_ns = l->age_ns;
+	}
+	return is_waiting(l, l->age_ns);
+}
+
 /* --- fixes ----------------------------------------------------------------------- */
 
 /* Live changes. */
@@ -147,6 +187,9 @@ fill_changes(struct link *l, struct link_out *out, unsigned int max, unsigned in
 	struct herd_fix fix;
 	int r = 0;
 
+	*ret_fixes = 0;
+	if (must_wait(l))
+		return 0;
 	for (*ret_fixes = 0; *ret_fixes < max && link_has_room(out, 2 * LINK_LINE_MAX); ++*ret_fixes) {
 		r = replica_next(l->replica, l->peer, l->now_ns, &fix);
 		if (r != 0)
@@ -155,6 +198,7 @@ fill_changes(struct link *l, struct link_out *out, unsigned int max, unsigned in
 		if (++l->fixes_since_seq >= SEQ_FIXES)
 			link_put_seq(l, out);
 	}
+	l->is_held = r != REPLICA_E_END;
 	return r == REPLICA_E_END ? 0 : r;
 }
 
@@ -250,7 +294,14 @@ link_wants_out(const struct link *l, int64_t now_ns)
 		return true;
 	if (!l->has_resumed)
 		return false;
-	return replica_has_next(l->replica, l->peer) || link_sync_is_walking(l) ||
+	return (replica_has_next(l->replica, l->peer) && !is_waiting(l, age_ns)) || link_sync_is_walking(l) ||
 	       link_sync_has_lines(l, age_ns) || replica_passed(l->replica, l->peer) > l->seq_out ||
 	       is_ask_due(l, l->seq_out) || has_names(l);
+}
+
+bool
+link_is_waiting(const struct link *l, int64_t now_ns)
+{
+	return link_check_const(l)->state == LINK_UP && l->has_resumed &&
+	       replica_has_next(l->replica, l->peer) && is_waiting(l, link_age_at(l, now_ns));
 }

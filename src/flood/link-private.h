@@ -94,7 +94,9 @@ struct link {
 	int64_t ping_age_ns, rtt_ns;
 	unsigned int pongs_due; /* since the last PONG that was right */
 	unsigned int fixes_since_seq;
+	int64_t held_age_ns; /* since then changes wait, if they do */
 
+	bool is_held;	    /* see is_waiting() in link-out.c */
 	bool has_peer;	    /* a number in the replica */
 	bool is_newer;	    /* the peer has capabilities unknown here */
 	bool can_ask;	    /* it understands ASK */

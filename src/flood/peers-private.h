@@ -83,6 +83,7 @@ struct peers {
 	struct mesh *mesh;
 	struct connection_scratch *scratch;
 	struct loop_timer *tick;
+	struct loop_timer *later; /* while links hold something back; NULL: none does */
 	struct listener listeners[PEERS_LISTENERS_MAX];
 	size_t listener_count;
 	struct peer *first;

@@ -172,6 +172,28 @@ look_for_the_end(struct peers *p)
 }
 
 static void
+peers_on_later(void *arg)
+{
+	(void)peers_check(arg); /* the end of this turn has the rest */
+}
+
+/* Links that hold something back are looked at every millisecond. */
+static void
+look_again(struct peers *p)
+{
+	const int64_t now_ns = clock_now_ns();
+	bool waits = false;
+
+	for (struct peer *peer = p->first; peer && !waits; peer = peer->next)
+		waits = peer->connection && connection_link(peer->connection) &&
+			link_is_waiting(connection_link(peer->connection), now_ns);
+	if (!waits)
+		p->later = loop_timer_free(p->later);
+	else if (!p->later && loop_timer_new(&p->later, p->loop, CLOCK_MSEC_NS, peers_on_later, p) < 0)
+		log_debug("No memory for a timer: what links hold back waits for the next turn");
+}
+
+static void
 peers_on_turn(void *arg)
 {
 	struct peers *p = peers_check(arg);
@@ -179,6 +201,7 @@ peers_on_turn(void *arg)
 	for (struct peer *peer = p->first; peer; peer = peer->next)
 		if (peer->connection)
 			connection_flush(peer->connection);
+	look_again(p);
 	if (p->mesh) {
 		peers_reap(p);
 		drain_confirm(p->drain);
@@ -218,6 +241,7 @@ tear_down(struct peers *p, const char *reason)
 	p->first = NULL;
 	p->teach = (struct teach){0};
 	p->tick = loop_timer_free(p->tick);
+	p->later = loop_timer_free(p->later);
 	p->drain = drain_free(p->drain);
 	p->mesh = mesh_free(p->mesh);
 	p->names = names_free(p->names);

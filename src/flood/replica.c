@@ -47,6 +47,7 @@ struct replica {
 	int64_t ttl_ns;
 	uint64_t drain_cursor, sweep_cursor;
 	int64_t now_ns; /* of the call that goes on, for the table's callbacks */
+	uint64_t own_sequence;
 	struct replica_figures figures;
 	struct trail trail;
 	struct confirm confirm;
@@ -141,10 +142,12 @@ replica_on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
 	struct replica *r = replica_check(arg);
 
 	/* Left unknown it is shown again by each comparison, until its time has come. */
-	if (is_beyond(r, fix->rx_ns, r->now_ns))
+	if (is_beyond(r, fix->rx_ns, r->now_ns)) {
 		slot_drop(r, slot);
-	else if (slot_take(r, slot, fix, 0) && !r->is_filling)
+	} else if (slot_take(r, slot, fix, 0) && !r->is_filling) {
+		r->own_sequence = changes_sequence(r->changes);
 		r->figures.local++;
+	}
 }
 
 static void
@@ -389,6 +392,12 @@ uint64_t
 replica_sequence(const struct replica *r)
 {
 	return changes_sequence(r->changes);
+}
+
+uint64_t
+replica_own_sequence(const struct replica *r)
+{
+	return r->own_sequence;
 }
 
 uint64_t

@@ -85,6 +85,9 @@ bool replica_has_next(const struct replica *r, unsigned int peer);
 /* Of the last change here. */
 uint64_t replica_sequence(const struct replica *r);
 
+/* Of the last one that was found in the table, and came from no peer. */
+uint64_t replica_own_sequence(const struct replica *r);
+
 /* Everything up to this change was given out to the peer, or is known to be with it: for SEQ. */
 uint64_t replica_passed(const struct replica *r, unsigned int peer);
 

@@ -154,6 +154,25 @@ node_read_list(struct node *node, unsigned int listed)
 		must(mesh_set_hosts(node->mesh, &list, false, w->queue.now_ns), "list");
 }
 
+/* --- how fast ---------------------------------------------------------------------------------- */
+
+#define SPREAD_MAX_NS (10 * CLOCK_SECOND_NS) /* what comes later was away */
+
+static struct world *measured; /* there is one */
+
+int __real_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix *fix, int64_t now_ns);
+int __wrap_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix *fix, int64_t now_ns);
+
+int
+__wrap_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix *fix, int64_t now_ns)
+{
+	int result = __real_replica_merge(r, peer, fix, now_ns);
+
+	if (result == 0 && now_ns >= fix->rx_ns && now_ns - fix->rx_ns < SPREAD_MAX_NS)
+		histogram_add(&measured->spread, (uint64_t)(now_ns - fix->rx_ns) / 1000, 1);
+	return result;
+}
+
 /* --- turns -------------------------------------------------------------------------------------- */
 
 static void
@@ -226,6 +245,27 @@ node_wants_turn(struct node *node)
 }
 
 static void
+on_patience_over(void *what, uint64_t generation)
+{
+	struct node *node = what;
+
+	if (generation != node->generation || !node_runs(node))
+		return;
+	node->is_waiting = false;
+	node_wants_turn(node);
+}
+
+void
+node_wants_turn_later(struct node *node)
+{
+	if (node->is_waiting)
+		return;
+	node->is_waiting = true;
+	queue_put(&node->world->queue, node->world->queue.now_ns + CLOCK_MSEC_NS, on_patience_over, node,
+		  node->generation);
+}
+
+static void
 look_after_table(struct node *node)
 {
 	uint64_t cursor = 0;
@@ -276,6 +316,7 @@ node_init(struct world *w, unsigned int index)
 	uint64_t random = (uint64_t)w->plan->numbers.seed * 31 + index;
 	int64_t skew_ns = w->plan->numbers.skew * CLOCK_MSEC_NS;
 
+	measured = w;
 	*node = (struct node){.world = w, .index = index, .listed = w->count};
 	node->random = random_u64(&random);
 	if (skew_ns > 0)
@@ -349,7 +390,7 @@ node_start(struct node *node)
 	node->generation++;
 	node->started_ns = w->queue.now_ns;
 	node->stalled_ns = 0;
-	node->has_turn = false;
+	node->has_turn = node->is_waiting = false;
 	if (!node->member)
 		open_table(node);
 	must(table_open_shared(&node->helper, node->member), "table");

@@ -468,6 +468,7 @@ note_up(struct tie *tie)
 void
 tie_flush_all(struct node *node)
 {
+	bool waits = false;
 	struct tie *next;
 
 	for (struct tie *tie = node->ties; tie; tie = tie->next)
@@ -482,7 +483,10 @@ tie_flush_all(struct node *node)
 			end(tie);
 		else if (link_wants_out(tie->link, node_posix_ns(node)))
 			flush(tie);
+		waits = waits || (!tie->is_over && link_is_waiting(tie->link, node_posix_ns(node)));
 	}
+	if (waits)
+		node_wants_turn_later(node);
 	reap(node);
 }
 

@@ -483,6 +483,8 @@ world_run(const struct plan *plan, struct world_figures *ret_figures, char failu
 	if (w.figures.diverged > 0 && is_plain(plan))
 		world_fail(&w, "%llu comparisons brought what should have been told long ago",
 			   (unsigned long long)w.figures.diverged);
+	w.figures.spread_p50_us = histogram_quantile(&w.spread, 0.5);
+	w.figures.spread_p99_us = histogram_quantile(&w.spread, 0.99);
 	*ret_figures = w.figures;
 	memcpy(failure, w.failure, sizeof(w.failure));
 	world_done(&w);

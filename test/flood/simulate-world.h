@@ -15,6 +15,7 @@
 #include "flood/names.h"
 #include "flood/replica.h"
 #include "flood/teach.h"
+#include "../bench/histogram.h"
 #include "simulate-net.h"
 #include "simulate-plan.h"
 #include "simulate-truth.h"
@@ -71,7 +72,8 @@ struct node {
 	unsigned int listed;		   /* it knows the first so many hosts */
 	int64_t stalled_ns;		   /* until then */
 	int64_t started_ns;
-	bool has_turn; /* one is in the queue */
+	bool has_turn;	 /* one is in the queue */
+	bool is_waiting; /* one is going to be, for links that hold back */
 	struct teach teach;
 	struct truth_promise *promises; /* owned; fixes whose confirmation is waited for */
 	unsigned int promise_count, promise_room;
@@ -84,9 +86,10 @@ struct world_figures {
 	uint64_t dials, ties;
 	uint64_t replaced, restored;
 	uint64_t confirmed;
-	uint64_t cut_off;		    /* hosts outside the largest part, 10 s after many deaths */
-	uint64_t memory_first, memory_most; /* bytes allocated, by all nodes */
-	int64_t agreed_ns;		    /* after the last act; < 0: not yet */
+	uint64_t cut_off;		       /* hosts outside the largest part, 10 s after many deaths */
+	uint64_t memory_first, memory_most;    /* bytes allocated, by all nodes */
+	uint64_t spread_p50_us, spread_p99_us; /* from a fix's receipt until another host has it */
+	int64_t agreed_ns;		       /* after the last act; < 0: not yet */
 };
 
 struct world {
@@ -99,8 +102,9 @@ struct world {
 	struct hash_key key;
 	struct truth *truth;
 	struct world_figures figures;
-	uint64_t random; /* of updates */
-	uint64_t losses; /* nodes whose table was lost so far */
+	struct histogram spread; /* us */
+	uint64_t random;	 /* of updates */
+	uint64_t losses;	 /* nodes whose table was lost so far */
 	char *scratch;
 	char failure[WORLD_FAILURE_MAX];
 };
@@ -131,6 +135,7 @@ void node_read_list(struct node *node, unsigned int listed);
 bool node_runs(const struct node *node);
 /* Something may have to be sent: soon. */
 void node_wants_turn(struct node *node);
+void node_wants_turn_later(struct node *node); /* links wait */
 
 /* --- simulate-tie.c --- */
 void tie_dial(struct node *node, unsigned int number);
