@@ -32,6 +32,8 @@ PLACES = [
 	r"/usr/bin/herdctl",
 	r"/usr/sbin/herd-(member|flood)",
 	r"/usr/share/man/man[158]/herd[a-z@.-]*\.[158]\.gz",
+	r"/usr/share/bash-completion/completions/herdctl",
+	r"/usr/share/zsh/vendor-completions/_herdctl",
 	r"/usr/share/doc/herd/[A-Za-z.]+",
 	r"/usr/share/lintian/overrides/herd",
 ]
