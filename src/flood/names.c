@@ -9,7 +9,8 @@
  *
  * A member that was moved to another host is no conflict, although its old
  * place is remembered for three minutes: there is one only when each place was
- * heard of after the other's member had started.
+ * heard of after the other's member had started. So who shares a name is told
+ * of once more when that has become certain, instead of after a minute.
  */
 #include "flood/names.h"
 
@@ -36,6 +37,7 @@ enum {
 #define OWN_NS	     (10 * CLOCK_SECOND_NS) /* not said to be ours for this long: not told */
 #define CONFLICT_NS  (60 * CLOCK_SECOND_NS)
 #define SKEW_S	     5			 /* between two hosts' clocks, when a member moves */
+#define CERTAIN_S    (SKEW_S + 2)	 /* after a member's start, whoever is heard of is there as well */
 #define BOOT_MAX_S   INT64_C(9999999999) /* the year 2286; 64 bits of nanoseconds end before */
 
 /* Cursors: a change number; or, with OWN, an entry's number and below it the change number to go on from. */
@@ -257,6 +259,23 @@ names_count(const struct names *n)
 
 /* --- what is told ---------------------------------------------------------- */
 
+/* It shares its name with one on another host that had just started when this was last told: by now it says more. Once
+   per start, and so it dies out like other news. */
+static bool
+says_more_now(const struct names *n, uint16_t head, const struct entry *e, int64_t now_ns)
+{
+	const int64_t now_s = now_ns / CLOCK_SECOND_NS, told_s = e->news_ns / CLOCK_SECOND_NS;
+
+	for (uint16_t i = head; i != NONE; i = n->entry[i].next) {
+		const struct entry *other = &n->entry[i];
+
+		if (other != e && text_equal(server_of(other), server_of(e)) &&
+		    told_s - other->boot_s <= CERTAIN_S && now_s - other->boot_s > CERTAIN_S)
+			return true;
+	}
+	return false;
+}
+
 void
 names_own(struct names *n, struct text server, int64_t boot_s, int64_t now_ns)
 {
@@ -274,16 +293,18 @@ names_own(struct names *n, struct text server, int64_t boot_s, int64_t now_ns)
 		return;
 	e->is_own = true;
 	e->heard_ns = now_ns;
-	if (!e->change || e->boot_s != boot_s || age_ns(e->news_ns, now_ns) >= TELL_NS) {
+	if (!e->change || e->boot_s != boot_s || age_ns(e->news_ns, now_ns) >= TELL_NS ||
+	    says_more_now(n, *head, e, now_ns)) {
 		e->boot_s = boot_s;
 		entry_news(n, e, now_ns);
 	}
 }
 
 static bool
-is_news(struct entry *e, int64_t boot_s, int64_t now_ns)
+is_news(const struct names *n, uint16_t head, struct entry *e, int64_t boot_s, int64_t now_ns)
 {
-	const bool is_quiet = age_ns(e->heard_ns, now_ns) >= NEWS_NS;
+	const bool is_quiet = age_ns(e->heard_ns, now_ns) >= NEWS_NS ||
+			      (e->change && says_more_now(n, head, e, now_ns));
 	const bool is_restarted = boot_s > e->boot_s;
 
 	if (boot_s < e->boot_s)
@@ -308,7 +329,7 @@ names_learn(struct names *n, struct text server, const uint8_t host_id[NAMES_HOS
 	e = entry_find(n, *head, server, host_id, &hosts);
 	if (!e && hosts < NAMES_HOSTS_MAX)
 		e = entry_make(n, head, server, host_id, NAMES_MAX - RESERVED);
-	if (!e || !is_news(e, boot_s, now_ns))
+	if (!e || !is_news(n, *head, e, boot_s, now_ns))
 		return false;
 	entry_news(n, e, now_ns);
 	return true;

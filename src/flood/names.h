@@ -5,7 +5,8 @@
  * hosts with a member of one name are an operator's mistake: both go on, and
  * both say it.
  *
- * A host tells its own names again every minute, and what was not told for
+ * A host tells its own names again every minute, also when another
+ * one with that name has run for a few seconds, and what was not told for
  * three is forgotten. All now_ns are POSIX nanoseconds.
  */
 #include <stdbool.h>

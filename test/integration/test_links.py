@@ -342,11 +342,10 @@ def test_the_same_host_name_twice(hosts):
 def test_the_same_member_twice(hosts):
 	hill, smith = hosts("hill"), hosts("smith")
 	hill.member("Alpha"), smith.member("Alpha")
-	time.sleep(11)	# one that moves from host to host is none
 	hill.start()
 	smith.start(peers=[hill.port])
-	for host in (hill, smith):
-		host.flood.wait_log("Two hosts have a member 'Alpha'")
+	for host in (hill, smith):	# not before it is certain that it did not move; nor a minute later
+		host.flood.wait_log("Two hosts have a member 'Alpha'", limit=30)
 		until(lambda host=host: ask(host, "peers")["name_conflicts"] == 1, "a conflict")
 	assert "1 member is on more than one host" in hill.status()
 

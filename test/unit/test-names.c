@@ -217,6 +217,46 @@ test_two_hosts_with_one_name_are_warned_of(void **state)
 	assert_int_equal(names_conflicts(h->names[2]), 0);
 }
 
+/* Both have just started: neither is certain at first. Everybody is soon, also those who are linked with neither, and
+   little more is told for it. */
+static void
+test_two_that_have_just_started(void **state)
+{
+	struct herd *h = *state;
+
+	for (unsigned int second = 0; second < 50; second++) {
+		names_own(h->names[0], TEXT("Alpha"), START_S, h->now_ns);
+		names_own(h->names[1], TEXT("Alpha"), START_S + 1, h->now_ns);
+		names_own(h->names[1], TEXT("Bravo"), START_S, h->now_ns);
+		tell_all(h);
+		if (second < 5)
+			assert_int_equal(h->warnings, 0);
+		pass(h, 1);
+	}
+	assert_int_equal(h->warnings, HOSTS);
+	for (unsigned int i = 0; i < HOSTS; i++)
+		assert_int_equal(names_conflicts(h->names[i]), 1);
+	assert_true(h->news <= 3 * 3 + 2 * 3); /* each name, and the two of them once more */
+}
+
+/* One of the two has run for long. */
+static void
+test_one_that_has_just_started(void **state)
+{
+	struct herd *h = *state;
+
+	for (unsigned int second = 0; second < 40; second++) {
+		names_own(h->names[0], TEXT("Alpha"), START_S - 1000, h->now_ns);
+		if (second >= 20)
+			names_own(h->names[2], TEXT("Alpha"), START_S + 20, h->now_ns);
+		tell_all(h);
+		pass(h, 1);
+		if (second == 20)
+			assert_int_equal(h->warnings, 0);
+	}
+	assert_int_equal(h->warnings, HOSTS);
+}
+
 static void
 test_our_own_comes_first(void **state)
 {
@@ -349,6 +389,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_restart_is_news_and_old_lines_are_not, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_two_hosts_with_one_name_are_warned_of, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_that_have_just_started, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_that_has_just_started, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_our_own_comes_first, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_member_that_moved_is_no_conflict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_peer_may_not_say, setup, teardown),
