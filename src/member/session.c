@@ -214,8 +214,8 @@ session_unsent(const struct session *s)
 static bool
 session_is_full(const struct session *s)
 {
-	return session_unsent(s) >= s->member->conf.unsent_max || s->pending >= s->member->conf.places_pending_max ||
-	       s->store;
+	return session_unsent(s) >= s->member->conf.unsent_max ||
+	       s->pending >= s->member->conf.places_pending_max || s->store;
 }
 
 /* --- replies that wait --------------------------------------------------------- */
