@@ -87,6 +87,8 @@ take_ack(struct link *l, uint64_t seq)
 static int
 take_pong(struct link *l, uint64_t number)
 {
+	int64_t rtt_ns;
+
 	/* Only one who read the last PING knows it. Of earlier ones there may be answers, too. */
 	if (l->pongs_due > 1 && number != l->ping) {
 		l->pongs_due--;
@@ -95,7 +97,10 @@ take_pong(struct link *l, uint64_t number)
 	if (l->pongs_due == 0 || number != l->ping)
 		return link_ignore(l);
 	l->pongs_due = 0;
-	l->rtt_ns = l->age_ns - l->ping_age_ns;
+	rtt_ns = l->age_ns - l->ping_age_ns;
+	if (l->rtt_ns >= 0 && (l->rtt_least_ns < 0 || rtt_ns < l->rtt_least_ns))
+		l->rtt_least_ns = rtt_ns < l->rtt_ns ? rtt_ns : l->rtt_ns;
+	l->rtt_ns = rtt_ns;
 	link_sync_ponged(l);
 	return 0;
 }

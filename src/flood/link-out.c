@@ -147,14 +147,15 @@ fill_names(struct link *l, struct link_out *out)
 /* Two hosts that have heard the same from others tell it each other, both, if it takes longer from one to the other than
    they heard it apart: nearly all of them, in a large herd whose links differ. So one end of each link waits a moment,
    and may hear from the other what it need not say then. Which one is up to both ids, so that each host has links of
-   both kinds. Near links do not wait: there, copies cost less than time. */
+   both kinds. Near links do not wait: there, copies cost less than time. It is the least rtt that counts: the others say
+   how busy the hosts are, and who is busy should not be slow as well. */
 static int64_t
 hold_ns(const struct link *l)
 {
 	const bool is_patient = sync_is_first(l) == ((l->self->host_id[0] ^ l->host_id[0]) & 1);
-	const int64_t ns = l->rtt_ns / HOLD_SHARE;
+	const int64_t ns = l->rtt_least_ns / HOLD_SHARE;
 
-	if (!is_patient || l->rtt_ns < HOLD_RTT_MIN_NS)
+	if (!is_patient || l->rtt_least_ns < HOLD_RTT_MIN_NS)
 		return 0;
 	return ns < HOLD_MAX_NS ? ns : HOLD_MAX_NS;
 }
@@ -299,9 +300,13 @@ link_wants_out(const struct link *l, int64_t now_ns)
 	       is_ask_due(l, l->seq_out) || has_names(l);
 }
 
-bool
-link_is_waiting(const struct link *l, int64_t now_ns)
+int64_t
+link_waits_ns(const struct link *l, int64_t now_ns)
 {
-	return link_check_const(l)->state == LINK_UP && l->has_resumed &&
-	       replica_has_next(l->replica, l->peer) && is_waiting(l, link_age_at(l, now_ns));
+	const int64_t age_ns = link_age_at(link_check_const(l), now_ns);
+
+	if (l->state != LINK_UP || !l->has_resumed || !replica_has_next(l->replica, l->peer) ||
+	    !is_waiting(l, age_ns))
+		return 0;
+	return l->held_age_ns + hold_ns(l) - age_ns;
 }

@@ -90,9 +90,9 @@ struct link {
 	uint64_t acknowledged;
 	uint64_t names_cursor;
 	struct hash_key ping_key;
-	uint64_t pings, ping; /* how many, and the number of the last */
-	int64_t ping_age_ns, rtt_ns;
-	unsigned int pongs_due; /* since the last PONG that was right */
+	uint64_t pings, ping;			   /* how many, and the number of the last */
+	int64_t ping_age_ns, rtt_ns, rtt_least_ns; /* < 0: none yet; the least needs two */
+	unsigned int pongs_due;			   /* since the last PONG that was right */
 	unsigned int fixes_since_seq;
 	int64_t held_age_ns; /* since then changes wait, if they do */
 

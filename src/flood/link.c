@@ -20,6 +20,7 @@ enum {
 	LINK_MAGIC = 0x6c696e6b, /* "link" */
 	QUOTE_MAX = 64,		 /* of what a peer said, in a reason */
 	ODD_BURST = 256,
+	FIRST_PINGS = 4, /* of which one should meet with no delay but the network's */
 };
 
 #define STEP_MAX_NS  CLOCK_SECOND_NS
@@ -70,7 +71,7 @@ link_new(struct link **ret, const struct link_self *self, struct replica *replic
 	l->names = names;
 	l->hooks = *hooks;
 	l->now_ns = now_ns;
-	l->rtt_ns = -1;
+	l->rtt_ns = l->rtt_least_ns = -1;
 	l->ack_age_ns = -LINK_ACK_NS;
 	r = hash_key_random(&l->ping_key);
 	if (r < 0)
@@ -135,7 +136,7 @@ check_silence(struct link *l)
 	if (silent_ns >= LINK_DEAD_NS)
 		return link_end(l, -ETIMEDOUT, "silent for too long");
 	if (l->state == LINK_UP && l->age_ns - l->ping_age_ns >= LINK_PING_NS &&
-	    (silent_ns >= LINK_PING_NS || l->age_ns - l->ping_age_ns >= RTT_NS))
+	    (silent_ns >= LINK_PING_NS || l->pings < FIRST_PINGS || l->age_ns - l->ping_age_ns >= RTT_NS))
 		l->has_ping = true;
 	return 0;
 }

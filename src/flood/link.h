@@ -129,8 +129,8 @@ int link_take(struct link *l, const char *data, size_t len, size_t *ret_taken, i
    of `room` when it has done enough for one turn: link_wants_out() tells whether there is more. */
 size_t link_fill(struct link *l, char *out, size_t room, int64_t now_ns);
 bool link_wants_out(const struct link *l, int64_t now_ns); /* cheap; may be true for nothing */
-/* There are changes, of which the peer may tell us first: ask link_wants_out() again in a millisecond. */
-bool link_is_waiting(const struct link *l, int64_t now_ns);
+/* > 0: there are changes, of which the peer may tell us first: ask link_wants_out() again in so many nanoseconds. */
+int64_t link_waits_ns(const struct link *l, int64_t now_ns);
 
 /* Ten times a second: pings, silence, acknowledgements, comparisons. Negative: as link_take(). */
 int link_tick(struct link *l, int64_t now_ns);

@@ -83,7 +83,8 @@ struct peers {
 	struct mesh *mesh;
 	struct connection_scratch *scratch;
 	struct loop_timer *tick;
-	struct loop_timer *later; /* while links hold something back; NULL: none does */
+	struct loop_timer *later; /* for links that hold something back; NULL: none does */
+	int64_t later_ns;	  /* when it is */
 	struct listener listeners[PEERS_LISTENERS_MAX];
 	size_t listener_count;
 	struct peer *first;

@@ -174,22 +174,30 @@ look_for_the_end(struct peers *p)
 static void
 peers_on_later(void *arg)
 {
-	(void)peers_check(arg); /* the end of this turn has the rest */
+	struct peers *p = peers_check(arg);
+
+	p->later = loop_timer_free(p->later); /* the end of this turn has the rest */
 }
 
-/* Links that hold something back are looked at every millisecond. */
+/* The first of the links that hold something back is due then. */
 static void
 look_again(struct peers *p)
 {
-	const int64_t now_ns = clock_now_ns();
-	bool waits = false;
+	const int64_t now_ns = clock_now_ns(), monotonic_ns = clock_monotonic_ns();
+	int64_t first_ns = INT64_MAX;
 
-	for (struct peer *peer = p->first; peer && !waits; peer = peer->next)
-		waits = peer->connection && connection_link(peer->connection) &&
-			link_is_waiting(connection_link(peer->connection), now_ns);
-	if (!waits)
-		p->later = loop_timer_free(p->later);
-	else if (!p->later && loop_timer_new(&p->later, p->loop, CLOCK_MSEC_NS, peers_on_later, p) < 0)
+	for (struct peer *peer = p->first; peer; peer = peer->next) {
+		const struct link *l = peer->connection ? connection_link(peer->connection) : NULL;
+		const int64_t ns = l ? link_waits_ns(l, now_ns) : 0;
+
+		if (ns > 0 && ns < first_ns)
+			first_ns = ns;
+	}
+	if (first_ns == INT64_MAX || (p->later && p->later_ns <= monotonic_ns + first_ns))
+		return;
+	p->later = loop_timer_free(p->later);
+	p->later_ns = monotonic_ns + first_ns;
+	if (loop_timer_new(&p->later, p->loop, first_ns, peers_on_later, p) < 0)
 		log_debug("No memory for a timer: what links hold back waits for the next turn");
 }
 

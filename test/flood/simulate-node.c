@@ -160,6 +160,23 @@ node_read_list(struct node *node, unsigned int listed)
 
 static struct world *measured; /* there is one */
 
+/* By the true time, not by that of hosts whose clocks are wrong. */
+static void
+note_spread(struct world *w, const struct herd_fix *fix)
+{
+	unsigned int from;
+	int64_t took_ns;
+	char name[16];
+
+	snprintf(name, sizeof(name), "%.*s", fix->server_len, fix->server);
+	from = (unsigned int)strtoul(name + 1, NULL, 10); /* see open_table() */
+	if (from >= w->count)
+		return;
+	took_ns = WORLD_EPOCH_NS + w->queue.now_ns - (fix->rx_ns - w->nodes[from].skew_ns);
+	if (took_ns >= 0 && took_ns < SPREAD_MAX_NS)
+		histogram_add(&w->spread, (uint64_t)took_ns / 1000, 1);
+}
+
 int __real_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix *fix, int64_t now_ns);
 int __wrap_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix *fix, int64_t now_ns);
 
@@ -168,8 +185,8 @@ __wrap_replica_merge(struct replica *r, unsigned int peer, const struct herd_fix
 {
 	int result = __real_replica_merge(r, peer, fix, now_ns);
 
-	if (result == 0 && now_ns >= fix->rx_ns && now_ns - fix->rx_ns < SPREAD_MAX_NS)
-		histogram_add(&measured->spread, (uint64_t)(now_ns - fix->rx_ns) / 1000, 1);
+	if (result == 0)
+		note_spread(measured, fix);
 	return result;
 }
 

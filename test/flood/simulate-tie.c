@@ -483,7 +483,7 @@ tie_flush_all(struct node *node)
 			end(tie);
 		else if (link_wants_out(tie->link, node_posix_ns(node)))
 			flush(tie);
-		waits = waits || (!tie->is_over && link_is_waiting(tie->link, node_posix_ns(node)));
+		waits = waits || (!tie->is_over && link_waits_ns(tie->link, node_posix_ns(node)) > 0);
 	}
 	if (waits)
 		node_wants_turn_later(node);

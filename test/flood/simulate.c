@@ -277,9 +277,9 @@ struct scenario {
 static const struct scenario scenarios[] = {
 	{"five hosts, a sparse graph", "hosts=5 drawn=1 updates=50 quiet=200", 0},
 	{"100 hosts in rings", "hosts=100 updates=60 seconds=8 clients=200 spread=0 quiet=100", 6.5},
-	{"100 hosts in rings, links that differ", "hosts=100 updates=60 seconds=8 clients=200 quiet=100",
+	{"100 hosts in rings, links that differ", "hosts=100 updates=60 seconds=12 clients=200 quiet=100",
 	 6.5},
-	{"300 hosts in rings, far apart", "hosts=300 updates=20 seconds=6 delay=80 clients=200", 6.5},
+	{"300 hosts in rings, far apart", "hosts=300 updates=20 seconds=15 delay=80 clients=200", 6.5},
 	{"1,000 hosts, 30 % die at once", "hosts=1000 deaths=30 updates=2 seconds=36 clients=60 names=0", 0},
 	{"200 hosts in 12 sites, 30 % die", "hosts=200 sites=12 deaths=30 updates=20 seconds=45", 0},
 	{"100 hosts, 80 % die at once", "hosts=100 deaths=80 updates=10 seconds=45", 0},

@@ -7,10 +7,12 @@
 static void
 talk_far(struct help_wire *w)
 {
-	for (int turn = 0; turn < 20; turn++) {
+	for (int turn = 0; turn < 100; turn++) {
 		help_drain_both(w);
-		for (unsigned int i = 0; i < 2; i++)
+		for (unsigned int i = 0; i < 2; i++) {
+			assert_int_equal(link_tick(w->end[i].link, w->now_ns), 0);
 			(void)help_say(w, i);
+		}
 		w->now_ns += FAR_NS;
 		for (unsigned int i = 0; i < 2; i++)
 			(void)help_carry(w, i, SIZE_MAX);
@@ -56,12 +58,12 @@ test_patience(void **state)
 	hear_from_a_third(w, 1, 2);
 	patient = say_fixes(w, 0) == 0 ? 0 : 1;
 	assert_int_equal(say_fixes(w, 1), patient == 1 ? 0 : 1);
-	assert_true(link_is_waiting(w->end[patient].link, w->now_ns));
-	assert_false(link_is_waiting(w->end[!patient].link, w->now_ns));
+	assert_int_equal(link_waits_ns(w->end[patient].link, w->now_ns), 2 * FAR_NS / 3);
+	assert_int_equal(link_waits_ns(w->end[!patient].link, w->now_ns), 0);
 	w->now_ns += 2 * FAR_NS / 3 - 1;
 	assert_int_equal(say_fixes(w, patient), 0);
 	w->now_ns += 1;
-	assert_false(link_is_waiting(w->end[patient].link, w->now_ns));
+	assert_int_equal(link_waits_ns(w->end[patient].link, w->now_ns), 0);
 	assert_int_equal(say_fixes(w, patient), 1);
 	talk_far(w);
 	assert_true(help_is_level(w));
@@ -73,7 +75,7 @@ test_patience(void **state)
 	(void)help_carry(w, !patient, SIZE_MAX);
 	w->now_ns += FAR_NS;
 	assert_int_equal(say_fixes(w, patient), 0);
-	assert_false(link_is_waiting(w->end[patient].link, w->now_ns));
+	assert_int_equal(link_waits_ns(w->end[patient].link, w->now_ns), 0);
 }
 
 /* What a member here was told is told at once, and all that waits before it. */
@@ -92,6 +94,25 @@ test_no_patience_with_own(void **state)
 	help_drain_both(w);
 	assert_int_equal(say_fixes(w, 0) + say_fixes(w, 1), 3);
 	assert_int_equal(figures(w, 0)->fixes_out, figures(w, 1)->fixes_out);
+}
+
+/* Busy hosts answer late, which does not make them far. */
+static void
+test_no_patience_while_busy(void **state)
+{
+	struct help_wire *w = *state;
+
+	meet(w);
+	for (int turn = 0; turn < 10; turn++) {
+		help_pass(w, 3 * CLOCK_SECOND_NS);
+		(void)help_say(w, 0);
+		w->now_ns += FAR_NS;
+		help_talk(w);
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		hear_from_a_third(w, i, 1 + i);
+		assert_int_equal(say_fixes(w, i), 1);
+	}
 }
 
 /* Near links do not wait. */
@@ -114,6 +135,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_patience),
 		T(test_no_patience_with_own),
+		T(test_no_patience_while_busy),
 		T(test_no_patience_nearby),
 	};
 #undef T
