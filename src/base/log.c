@@ -10,6 +10,8 @@
  * would stop every member of the host with it. Values are escaped
  * before, so the protocol's form for values with line ends is never needed.
  */
+#include "config.h"
+
 #include "base/log.h"
 
 #include <errno.h>
@@ -77,8 +79,8 @@ stderr_is_journal(void)
 	uintmax_t dev, ino;
 	struct stat st;
 
-	return stream && sscanf(stream, "%ju:%ju", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
-	       st.st_dev == dev && st.st_ino == ino;
+	return WITH_SYSTEMD && stream && sscanf(stream, "%ju:%ju", &dev, &ino) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == dev && st.st_ino == ino;
 }
 
 /* O_NONBLOCK belongs to the open file, which stderr shares with the shell and every other program

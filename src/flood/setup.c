@@ -13,14 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <systemd/sd-id128.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-
-/* Of herd, for ids derived from the machine's. */
-static const sd_id128_t application = SD_ID128_MAKE(9d, 3c, 1b, 1e, 6f, 0a, 4c, 0c, a1, 57, 6a, 7b, 5e, 0f,
-						    c2, 38);
+#include "flood/machine.h"
 
 __attribute__((format(printf, 2, 3))) static int
 invalid(char why[SETUP_WHY_MAX], const char *format, ...)
@@ -78,12 +74,11 @@ make_id(uint8_t ret[16])
 static int
 take_machine_id(struct setup *s, const char *shm)
 {
-	uint8_t hash[TLS_SECRET_BYTES];
-	sd_id128_t id;
+	uint8_t id[MACHINE_ID_BYTES], hash[TLS_SECRET_BYTES];
 
-	if (sd_id128_get_machine_app_specific(application, &id) < 0)
+	if (machine_id(id) < 0)
 		return make_id(s->self.host_id);
-	if (!tls_hash(shm, &id, sizeof(id), hash))
+	if (!tls_hash(shm, id, sizeof(id), hash))
 		return -ENOMEM;
 	memcpy(s->self.host_id, hash, sizeof(s->self.host_id));
 	return 0;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 
 #include "base/log.h"
 #include "herd/events.h"
@@ -22,6 +21,7 @@
 #include "member/door.h"
 #include "member/session.h"
 #include "member/supply.h"
+#include "net/passed.h"
 
 enum {
 	TICK_MS = 250,		    /* deadlines */
@@ -381,16 +381,14 @@ static int
 member_open_doors(struct member *m)
 {
 	char **names = NULL;
-	int count = sd_listen_fds_with_names(1, &names);
+	int count = passed_sockets(&names, true);
 	int r;
 
 	if (count < 0)
 		return log_error_r(count, "Cannot read what sockets were passed");
 	m->health.adopted = listen_count(names, (size_t)count) > 0;
 	r = m->health.adopted ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
-	for (int i = 0; names && i < count; i++)
-		free(names[i]);
-	free(names);
+	passed_names_free(names);
 	if (r == 0 && m->door_count == 0) {
 		log_error("Nothing to listen on: give --listen ADDR:PORT, or `listen =` in [member %s]",
 			  m->name);

@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "net/passed.h"
 #include "net/starts.h"
 
 enum {
@@ -250,6 +250,16 @@ listen_count(char **names, size_t count)
 	return sockets;
 }
 
+/* -1: it is no socket, or there is none. */
+static int
+socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 ? value : -1;
+}
+
 int
 listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count)
 {
@@ -263,11 +273,12 @@ listen_adopt(struct listen_socket *ret, size_t index, char **names, size_t count
 	if (is_stored(names, index))
 		return LISTEN_E_STORED;
 	name = names ? names[index] : NULL;
-	l.fd = SD_LISTEN_FDS_START + (int)index;
-	if (sd_is_socket(l.fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 && name_fits(name, "line"))
+	l.fd = PASSED_FIRST + (int)index;
+	if (socket_option(l.fd, SO_TYPE) == SOCK_STREAM && socket_option(l.fd, SO_ACCEPTCONN) == 1 &&
+	    name_fits(name, "line"))
 		l.kind = LISTEN_STREAM;
-	else if ((sd_is_socket(l.fd, AF_INET, SOCK_DGRAM, -1) > 0 ||
-		  sd_is_socket(l.fd, AF_INET6, SOCK_DGRAM, -1) > 0) &&
+	else if (socket_option(l.fd, SO_TYPE) == SOCK_DGRAM &&
+		 (socket_option(l.fd, SO_DOMAIN) == AF_INET || socket_option(l.fd, SO_DOMAIN) == AF_INET6) &&
 		 name_fits(name, "udp"))
 		l.kind = LISTEN_DATAGRAM;
 	else

@@ -18,11 +18,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "net/passed.h"
 
 enum {
 	NOTIFY_MAGIC = 0x4e544659, /* "NTFY" */
@@ -344,7 +344,6 @@ notify_new(struct notify **ret)
 {
 	CLEANUP(notify_freep) struct notify *n = NULL;
 	const char *where = getenv("NOTIFY_SOCKET");
-	uint64_t usec = 0;
 	int r;
 
 	if (!where || !where[0]) {
@@ -362,8 +361,7 @@ notify_new(struct notify **ret)
 	n->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (n->fd < 0)
 		return -errno;
-	if (sd_watchdog_enabled(0, &usec) > 0 && usec < (uint64_t)(INT64_MAX / 1000))
-		n->watchdog_ns = (int64_t)usec * 1000;
+	n->watchdog_ns = passed_watchdog_ns();
 	*ret = n;
 	n = NULL;
 	return 0;

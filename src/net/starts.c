@@ -13,13 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <systemd/sd-daemon.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "herd/events.h"
+#include "net/passed.h"
 
 #define WAIT_FIRST_NS (100 * CLOCK_MSEC_NS)
 #define WAIT_MAX_NS   (5 * CLOCK_SECOND_NS)
@@ -233,14 +233,12 @@ static int
 find_passed(void)
 {
 	char **names = NULL;
-	int count = sd_listen_fds_with_names(0, &names), found = -1;
+	int count = passed_sockets(&names, false), found = -1;
 
-	for (int i = 0; names && i < count; i++) {
-		if (strcmp(names[i], STARTS_NAME) == 0 && found < 0)
-			found = SD_LISTEN_FDS_START + i;
-		free(names[i]);
-	}
-	free(names);
+	for (int i = 0; names && i < count && found < 0; i++)
+		if (strcmp(names[i], STARTS_NAME) == 0)
+			found = PASSED_FIRST + i;
+	passed_names_free(names);
 	return found;
 }
 

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "net/listen.h"
+#include "net/passed.h"
 
 struct fixture {
 	char folder[64], path[96];
@@ -189,9 +189,9 @@ test_options_are_inherited(void **state)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(bind(fd, (const struct sockaddr *)&loopback, sizeof(loopback)), 0);
 	assert_int_equal(listen(fd, 1), 0);
-	if (fd != SD_LISTEN_FDS_START) { /* which nobody here has */
-		assert_int_equal(fcntl(SD_LISTEN_FDS_START, F_GETFD), -1);
-		assert_int_equal(dup2(fd, SD_LISTEN_FDS_START), SD_LISTEN_FDS_START);
+	if (fd != PASSED_FIRST) { /* which nobody here has */
+		assert_int_equal(fcntl(PASSED_FIRST, F_GETFD), -1);
+		assert_int_equal(dup2(fd, PASSED_FIRST), PASSED_FIRST);
 		close(fd);
 	}
 	assert_int_equal(listen_adopt(&l, 0, NULL, 1), 0);

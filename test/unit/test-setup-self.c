@@ -7,22 +7,25 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <systemd/sd-id128.h>
 #include <unistd.h>
 
+#include "flood/machine.h"
 #include "flood/setup.h"
 
-static const char *machine_id; /* NULL: there is none */
+static const char *id_text; /* NULL: there is none */
 static const char *host_name;
 
-int __wrap_sd_id128_get_machine_app_specific(sd_id128_t application, sd_id128_t *ret);
+int __wrap_machine_id(uint8_t ret[MACHINE_ID_BYTES]);
 int __wrap_gethostname(char *name, size_t len);
 
 int
-__wrap_sd_id128_get_machine_app_specific(sd_id128_t application, sd_id128_t *ret)
+__wrap_machine_id(uint8_t ret[MACHINE_ID_BYTES])
 {
-	(void)application;
-	return machine_id ? sd_id128_from_string(machine_id, ret) : -ENOENT;
+	if (!id_text)
+		return -ENOENT;
+	memset(ret, 0, MACHINE_ID_BYTES);
+	memcpy(ret, id_text, strnlen(id_text, MACHINE_ID_BYTES));
+	return 0;
 }
 
 int
@@ -36,7 +39,7 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	machine_id = "0123456789abcdef0123456789abcdef";
+	id_text = "0123456789abcdef0123456789abcdef";
 	host_name = "hill.example";
 	return 0;
 }
@@ -94,7 +97,7 @@ test_no_machine_id(void **state)
 	char why[SETUP_WHY_MAX] = "";
 
 	(void)state;
-	machine_id = NULL;
+	id_text = NULL;
 	assert_int_equal(read_setup(&a, LOCAL, why), 0);
 	assert_int_equal(read_setup(&b, LOCAL, why), 0);
 	assert_memory_equal(a.self.host_id, b.self.host_id, 16);
