@@ -55,6 +55,21 @@ utf8_valid(struct text t)
 	return true;
 }
 
+size_t
+utf8_cut(struct text t)
+{
+	size_t tails = 0, wanted;
+	unsigned char lead;
+
+	while (tails < 3 && tails < t.len && is_tail(t.at[t.len - 1 - tails]))
+		tails++;
+	if (tails == t.len)
+		return t.len;
+	lead = (unsigned char)t.at[t.len - 1 - tails];
+	wanted = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0;
+	return tails < wanted ? t.len - 1 - tails : t.len;
+}
+
 /* U+0000 to U+001F, U+007F; as two bytes, U+0080 to U+009F. */
 static bool
 is_control(const char *c, size_t n)

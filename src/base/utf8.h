@@ -14,6 +14,9 @@ size_t utf8_first(struct text t);
 
 bool utf8_valid(struct text t);
 
+/* Where to cut it so that no character is cut in two: its length, or up to 3 bytes less. */
+size_t utf8_cut(struct text t);
+
 /* Writes t and a NUL to out (size >= 8), every control character and every byte that is no UTF-8 as
    \xHH; ends it with "..." when it does not fit. Returns the length written. */
 size_t utf8_escape(struct text t, char *out, size_t size);

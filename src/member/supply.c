@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "herd/events.h"
 #include "member/member.h"
 #include "places/embedded.h"
@@ -22,7 +23,11 @@
 static void
 note_file(struct member *m, enum source_event event, const char *text)
 {
-	snprintf(m->health.places, sizeof(m->health.places), "%s", event == SOURCE_BAD_FILE ? text : "");
+	size_t len = event == SOURCE_BAD_FILE ? strlen(text) : 0, max = sizeof(m->health.places) - 1;
+
+	len = len > max ? utf8_cut((struct text){text, max}) : len;
+	memcpy(m->health.places, text, len);
+	m->health.places[len] = '\0';
 	if (event == SOURCE_BAD_FILE)
 		log_event(LOG_ERR, MSG_PLACES_REFUSED, LOG_NO_FIELDS, "%s", text);
 	else

@@ -9,17 +9,25 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
+
+static const char ellipsis[] = "..."; /* where a text was cut */
 
 __attribute__((format(printf, 3, 0))) static void
 add_text(char *out, size_t size, const char *format, va_list ap)
 {
 	size_t len = strlen(out);
-	int n = vsnprintf(out + len, size - len, format, ap);
+	int n;
 
+	/* Room that a character too long for it has left is no room for others. */
+	if (len + 2 * sizeof(ellipsis) > size && strcmp(out + len - strlen(ellipsis), ellipsis) == 0)
+		return;
+	n = vsnprintf(out + len, size - len, format, ap);
 	if (n < 0)
 		out[len] = '\0';
-	else if ((size_t)n >= size - len && size > 4)
-		memcpy(out + size - 4, "...", 4);
+	else if ((size_t)n >= size - len)
+		memcpy(out + utf8_cut((struct text){out, size - sizeof(ellipsis)}), ellipsis,
+		       sizeof(ellipsis));
 }
 
 __attribute__((format(printf, 3, 4))) static void

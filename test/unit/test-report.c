@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "net/report.h"
 
 static void
@@ -52,6 +53,38 @@ test_bounds(void **state)
 	assert_string_equal(line + REPORT_LINE_MAX - 5, "x...");
 }
 
+/* Never half a character, whatever stands where the text is cut. */
+static void
+test_cut(void **state)
+{
+	static const char *const letters[] = {"\303\244", "\342\202\254", "\360\237\246\231"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
+		for (size_t before = 0; before < 4; before++) {
+			char text[400], line[REPORT_LINE_MAX];
+			struct report r = {0};
+			size_t len = before;
+
+			memset(text, 'x', before);
+			for (; len + 4 < sizeof(text); len += strlen(letters[i]))
+				memcpy(text + len, letters[i], strlen(letters[i]));
+			text[len] = '\0';
+			report_fact(&r, "%s", text);
+			report_fact(&r, "%s", "no room");
+			report_fact(&r, "%s", letters[i]);
+			assert_true(strlen(r.facts) >= REPORT_TEXT_MAX - 4);
+			assert_memory_equal(r.facts, text, strlen(r.facts) - 3);
+			assert_string_equal(r.facts + strlen(r.facts) - 3, "...");
+			assert_true(utf8_valid((struct text){r.facts, strlen(r.facts)}));
+			for (int k = 0; k < REPORT_ITEMS_MAX; k++)
+				report_degraded(&r, "%s", text);
+			report_line(&r, line);
+			assert_true(strlen(line) >= REPORT_LINE_MAX - 4);
+			assert_true(utf8_valid((struct text){line, strlen(line)}));
+		}
+}
+
 static void
 test_rate(void **state)
 {
@@ -83,6 +116,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_line),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_rate),
 	};
 

@@ -89,6 +89,21 @@ cuts(void **state)
 	check_escape(TEXT("1\n\n"), 8, "1...");
 }
 
+static void
+whole_characters(void **state)
+{
+	static const struct text mixed = TEXT("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x90\x84z");
+	static const size_t want[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11};
+
+	(void)state;
+	for (size_t i = 0; i <= mixed.len; i++)
+		assert_int_equal(utf8_cut((struct text){mixed.at, i}), want[i]);
+	/* What is no UTF-8 anyway stays. */
+	assert_int_equal(utf8_cut(TEXT("\x80\x80\x80\x80\x80")), 5);
+	assert_int_equal(utf8_cut(TEXT("\x80")), 1);
+	assert_int_equal(utf8_cut(TEXT("a\xc3\xa9\xa9")), 4);
+}
+
 int
 main(void)
 {
@@ -96,6 +111,7 @@ main(void)
 		cmocka_unit_test(characters),
 		cmocka_unit_test(escapes),
 		cmocka_unit_test(cuts),
+		cmocka_unit_test(whole_characters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
