@@ -35,7 +35,10 @@ struct writer_text {
 	bool printed;	     /* anything, so that a table stands off from it */
 };
 
-enum { GRID_BYTES_MAX = 64 << 20 };
+enum {
+	GRID_BYTES_MAX = 64 << 20,
+	WIDTH_MAX = 48, /* of a column; what is longer is whole all the same and moves its own row only */
+};
 
 static int
 put(struct writer *w, struct text t)
@@ -136,7 +139,7 @@ grid_add(struct writer *w, unsigned int column, struct text shown, bool right)
 	if (!place)
 		return -ENOMEM;
 	*place = cell;
-	if (cell.columns > g->width[column])
+	if (cell.columns > g->width[column] && cell.columns <= WIDTH_MAX)
 		g->width[column] = cell.columns;
 	g->right[column] |= right;
 	return 0;
@@ -147,7 +150,7 @@ static int
 put_cell(struct writer *w, const struct grid *g, unsigned int column, struct text shown, size_t columns,
 	 enum writer_style style)
 {
-	size_t padding = g->width[column] - columns;
+	size_t padding = columns < g->width[column] ? g->width[column] - columns : 0;
 	bool right = g->right[column];
 	bool last = column + 1 == g->columns;
 	int r = 0;

@@ -187,6 +187,27 @@ text_stream(void **state)
 	page_close(&p);
 }
 
+/* One long value stands there whole, and the other rows do not pay for it. */
+static void
+long_value(void **state)
+{
+	char name[201], want[512];
+	struct page p;
+
+	(void)state;
+	memset(name, 'x', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	page_open(&p, false, false);
+	writer_list_begin(p.w, NULL);
+	write_row(p.w, "abcdef");
+	write_row(p.w, name);
+	write_row(p.w, "a");
+	writer_list_end(p.w);
+	snprintf(want, sizeof(want), "ID        N\nabcdef    6\n%s  200\na         1\n", name);
+	assert_page(&p, want);
+	page_close(&p);
+}
+
 static void
 empty(void **state)
 {
@@ -391,7 +412,7 @@ main(void)
 		cmocka_unit_test(empty),	 cmocka_unit_test(colour),
 		cmocka_unit_test(hostile_bytes), cmocka_unit_test(numbers),
 		cmocka_unit_test(short_numbers), cmocka_unit_test(trees_and_faults),
-		cmocka_unit_test(verbatim),
+		cmocka_unit_test(verbatim),	 cmocka_unit_test(long_value),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
