@@ -38,7 +38,9 @@ enum {
 
 /*
  * How it is. Adds: status, the line that `systemctl status` shows; facts;
- * degraded and notes, lists of sentences. A helper that makes snapshots adds
+ * degraded and notes, lists of sentences. A member adds clients, how many are connected; draining, true after
+ * "drain"; idle, nobody is connected and nobody is owed a reply; and places, as far as it asks services: a list of
+ * {provider, state, why, asked, ...}. A helper that makes snapshots adds
  * snapshot, an object:
  *	time		when the walk of the last one began: seconds since 1970, as all times here
  *	current		when the table was last seen to have nothing that is not in it
@@ -52,6 +54,12 @@ enum {
  * Until there is one, the first seven are absent.
  */
 #define HERD_CONTROL_STATUS "status"
+
+/*
+ * For a member: nobody comes in any more, who is connected stays; its sockets are closed. Adds what "status" adds. There
+ * is no way back but a restart.
+ */
+#define HERD_CONTROL_DRAIN "drain"
 
 /* Reads the settings again; the reply comes when they are in effect. Adds: changed, needs_restart, lists
    of settings. Not ok: they are bad, messages say why, and the old ones stay. */

@@ -16,6 +16,7 @@
 	X(config)        \
 	X(reload)        \
 	X(restart)       \
+	X(drain)         \
 	X(add)           \
 	X(remove)        \
 	X(peers)         \

@@ -36,6 +36,48 @@ close_doors(struct member *m)
 	m->door_count = kept;
 }
 
+/* --- draining ------------------------------------------------------------------------ */
+
+void
+closing_drain(struct member *m)
+{
+	if (m->closing.is_draining || m->closing.timer)
+		return;
+	m->closing.is_draining = true;
+	for (size_t i = 0; i < m->door_count; i++)
+		door_take_rest(m->doors[i]);
+	close_doors(m);
+	closing_tick(m);
+	log_info("Draining: no new clients, %" PRIu32 " stay until they go", m->session_count);
+}
+
+void
+closing_tick(struct member *m)
+{
+	size_t kept = 0;
+
+	if (!m->closing.is_draining)
+		return;
+	for (size_t i = 0; i < m->door_count; i++)
+		if (door_is_idle(m->doors[i]))
+			door_free(m->doors[i]);
+		else
+			m->doors[kept++] = m->doors[i];
+	m->door_count = kept;
+}
+
+bool
+closing_is_idle(const struct member *m)
+{
+	bool idle = m->session_count == 0;
+
+	for (size_t i = 0; i < m->door_count; i++)
+		idle = door_is_idle(m->doors[i]) && idle;
+	return idle;
+}
+
+/* --- the end -------------------------------------------------------------------------- */
+
 static bool
 all_has_gone(struct member *m)
 {

@@ -22,6 +22,7 @@
 enum {
 	DOOR_MAGIC = 0x646f6f72, /* "door" */
 	DOOR_ACCEPTS = 32,	 /* per wake-up, so that open connections get their turn */
+	DOOR_REST = 8192,	 /* twice the backlog of the units */
 	DOOR_PAUSE_MS = 100,
 };
 
@@ -146,14 +147,11 @@ door_accept(struct door *door, struct sockaddr_storage *ret_peer)
 	return client < 0 ? -errno : client;
 }
 
+/* Up to `most` clients. */
 static void
-door_on_readable(evutil_socket_t fd, short what, void *arg)
+door_serve(struct door *door, int most)
 {
-	struct door *door = door_check(arg);
-
-	(void)fd;
-	(void)what;
-	for (int i = 0; i < DOOR_ACCEPTS; i++) {
+	for (int i = 0; i < most; i++) {
 		struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
 		int client = door_accept(door, &peer);
 
@@ -167,6 +165,14 @@ door_on_readable(evutil_socket_t fd, short what, void *arg)
 		door_take(door, client, (struct sockaddr *)&peer);
 	}
 	member_publish_counts(door->member);
+}
+
+static void
+door_on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	door_serve(door_check(arg), DOOR_ACCEPTS);
 }
 
 static void
@@ -235,6 +241,15 @@ void
 door_open(struct door *door)
 {
 	door_on_pause_over(-1, 0, door);
+}
+
+void
+door_take_rest(struct door *door)
+{
+	if (door->socket.kind == LISTEN_STREAM)
+		door_serve(door, DOOR_REST);
+	else
+		datagram_serve(door->datagram);
 }
 
 bool

@@ -14,6 +14,9 @@ struct door *door_free(struct door *door);
 void door_close(struct door *door);
 void door_open(struct door *door);
 
+/* Takes in who waits now, and answers the datagrams that have come: before it is closed for good. Bounded. */
+void door_take_rest(struct door *door);
+
 /* It owes nobody a datagram. */
 bool door_is_idle(const struct door *door);
 

@@ -166,6 +166,12 @@ health_describe(struct member *m, struct report *ret)
 	report_fact(&r, "%" PRIu64 " fix%s held", fixes, fixes == 1 ? "" : "es");
 	report_fact(&r, "%s updates/s",
 		    report_rate(&m->health.updates, m->updates, clock_monotonic_ns(), rate));
+	if (m->closing.is_draining)
+		report_degraded(
+			&r,
+			"it is being drained and takes no new clients: systemctl restart herd@%s puts "
+			"it back into service",
+			m->name);
 	if (m->health.held_ns)
 		report_degraded(&r,
 				"the last %u starts ended badly: clients wait until this one goes to work",

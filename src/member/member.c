@@ -261,11 +261,36 @@ member_open_table(struct member *m)
 
 /* --- control -------------------------------------------------------------------------- */
 
+static void
+member_describe(struct member *m, struct json_object *reply)
+{
+	struct report report;
+
+	health_describe(m, &report);
+	control_add_report(reply, &report);
+	control_add_number(reply, "clients", m->session_count);
+	control_add_bool(reply, "draining", m->closing.is_draining);
+	control_add_bool(reply, "idle", closing_is_idle(m));
+	supply_add_states(m, reply);
+	control_set_ok(reply);
+}
+
+/* For an operator who is going to stop it when its clients have gone. */
+static void
+member_drain(struct member *m, struct json_object *reply)
+{
+	event_del(m->hold);
+	m->health.held_ns = 0;
+	m->health.adopted = false; /* doors are closed because they have to be */
+	closing_drain(m);
+	health_tell(m);
+	member_describe(m, reply);
+}
+
 static int
 member_on_control(void *arg, struct text verb, struct text argument, struct json_object *reply)
 {
 	struct member *m = arg;
-	struct report report;
 
 	assert(m->magic == MEMBER_MAGIC);
 	if (argument.len > 0)
@@ -273,10 +298,9 @@ member_on_control(void *arg, struct text verb, struct text argument, struct json
 	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {
 		member_reload(m, reply);
 	} else if (text_equal(verb, TEXT(HERD_CONTROL_STATUS))) {
-		health_describe(m, &report);
-		control_add_report(reply, &report);
-		supply_add_states(m, reply);
-		control_set_ok(reply);
+		member_describe(m, reply);
+	} else if (text_equal(verb, TEXT(HERD_CONTROL_DRAIN))) {
+		member_drain(m, reply);
 	} else {
 		return CONTROL_E_UNKNOWN;
 	}
@@ -424,6 +448,7 @@ member_on_tick(void *arg)
 	if (m->ticked_ns - m->followed_ns >= FOLLOW_MS * CLOCK_MSEC_NS)
 		member_follow_table(m);
 	member_publish_counts(m);
+	closing_tick(m);
 	health_tick(m);
 }
 

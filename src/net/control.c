@@ -93,6 +93,18 @@ control_add_string(struct json_object *reply, const char *key, const char *value
 }
 
 void
+control_add_number(struct json_object *reply, const char *key, uint64_t value)
+{
+	add(reply, key, json_object_new_uint64(value));
+}
+
+void
+control_add_bool(struct json_object *reply, const char *key, bool value)
+{
+	add(reply, key, json_object_new_boolean(value));
+}
+
+void
 control_add_to_list(struct json_object *reply, const char *key, const char *value)
 {
 	struct json_object *list = NULL, *entry;

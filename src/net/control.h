@@ -7,6 +7,7 @@
  * in the kernel's queue.
  */
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -47,6 +48,9 @@ void control_set_ok(struct json_object *reply);
 
 /* Any bytes; what is no UTF-8 is written as \xHH. */
 void control_add_string(struct json_object *reply, const char *key, const char *value);
+
+void control_add_number(struct json_object *reply, const char *key, uint64_t value);
+void control_add_bool(struct json_object *reply, const char *key, bool value);
 
 /* To a list, which is made with its first entry. Only so much that the reply stays within its bound. */
 void control_add_to_list(struct json_object *reply, const char *key, const char *value);

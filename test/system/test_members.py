@@ -1,5 +1,6 @@
 """More members, by herdctl and by the settings, right and wrong."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -19,6 +20,18 @@ NAMES = ["Alpha", "Bravo", "Charlie", "Delta", "Echo"]
 def active_members(machine):
 	lines = machine.systemctl("list-units", "--plain", "--no-legend", "--state=active", "herd@*.service").splitlines()
 	return sorted(re.match(r"herd@(.*)\.service", line).group(1) for line in lines)
+
+
+def states(machine, units):
+	return [machine.active(unit) for unit in units]
+
+
+def refused(machine, door):
+	try:
+		machine.client(door).close()
+	except (ConnectionRefusedError, FileNotFoundError):
+		return True
+	return False
 
 
 def test_five_members(machine):
@@ -144,6 +157,60 @@ def test_rolling_restart(machine):
 	done = machine.run("herdctl", "restart", "Charlie", "Bravo", status=2)
 	assert "herd@Bravo.service is not active" in done.stderr
 	assert main_pids(machine, units)[3] == pids[3]
+
+
+def test_drain(machine):
+	"""New clients of one member are refused, those who are there go on; the others serve all along. And back again."""
+	machine.run("herdctl", "add", "Bravo", "--listen", "127.0.0.1:12001", "--udp", "127.0.0.1:12001")
+	units = ["herd@Bravo.service", "herd@Bravo.socket", "herd-udp@Bravo.socket"]
+	with Load(machine, [("127.0.0.1", 12000)], clients=2) as load:
+		with machine.client(("127.0.0.1", 12001)) as client, machine.client("/run/herd/Bravo.sock") as other:
+			client.iamat(b"kiwi", LOCATION)
+			other.iamat(b"tui", LOCATION)
+			with concurrent.futures.ThreadPoolExecutor() as pool:
+				drained = pool.submit(machine.run, "herdctl", "--json", "drain", "Bravo")
+				until(lambda: refused(machine, ("127.0.0.1", 12001)), "new clients are refused")
+				assert refused(machine, "/run/herd/Bravo.sock")
+				assert states(machine, units) == ["active", "inactive", "inactive"]
+				told = client.iamat(b"kiwi", LOCATION)
+				assert told.server == b"Bravo"
+				client.close()
+				assert other.held(b"kiwi") == told.line
+				load.progress(20)
+				assert not drained.done() and machine.active(units[0]) == "active"
+				other.close()
+				shown = json.loads(drained.result().stdout)
+		assert shown["drained"] and (shown["clients"], shown["cut_off"]) == (2, 0)
+		assert states(machine, units) == ["inactive"] * 3
+		with machine.client() as client:
+			assert client.held(b"kiwi") == told.line
+		assert refused(machine, ("127.0.0.1", 12001))	# nothing starts it by itself
+		machine.systemctl("start", "herd@Bravo")
+		assert states(machine, units) == ["active"] * 3
+		with machine.client(("127.0.0.1", 12001)) as client:
+			assert client.held(b"kiwi") == told.line
+			machine.run("herdctl", "drain", "Bravo", "--timeout", "300ms", status=1)
+		machine.systemctl("start", "herd@Bravo")
+		load.progress(20)
+
+
+def test_an_interrupted_drain(machine):
+	"""It leaves the member running without sockets: a restart puts it back, and so does its death."""
+	units = ["herd@Alpha.service", "herd@Alpha.socket"]
+	for opened in ("restart", "death"):
+		with machine.client() as client:
+			client.iamat(b"kiwi", LOCATION)
+			machine.run("timeout", "--signal=INT", "1", "herdctl", "drain", "Alpha", status=124)
+			assert refused(machine, ("127.0.0.1", 12000)) and states(machine, units) == ["active", "inactive"]
+			client.iamat(b"kiwi", LOCATION)
+			if opened == "restart":
+				machine.systemctl("restart", "herd@Alpha")
+			else:
+				os.kill(machine.wait_pid("herd@Alpha.service"), signal.SIGKILL)
+		until(lambda: not refused(machine, ("127.0.0.1", 12000)), "new clients are let in")
+		until(lambda: states(machine, units) == ["active"] * 2, "it is in service")
+		with machine.client() as client:
+			assert client.held(b"kiwi")
 
 
 # --- mistakes ---------------------------------------------------------------
