@@ -31,7 +31,7 @@
 #define HERD_CONTROL_WAKE_MEMBER ":wake:"
 
 enum {
-	HERD_CONTROL_REQUEST_MAX = 256,	    /* bytes of a request, its LF included */
+	HERD_CONTROL_REQUEST_MAX = 640,	    /* bytes of a request, its LF included */
 	HERD_CONTROL_REPLY_MAX = 128 << 10, /* of a reply, its LF included */
 	HERD_CONTROL_PATH_MAX = 108,	    /* of a path, its NUL included: what an address has room for */
 };
@@ -92,5 +92,20 @@ enum {
  * from number FROM (0) on, as many as fit; next, the FROM of those that follow, if any do.
  */
 #define HERD_CONTROL_GRAPH "graph"
+
+/*
+ * "trace ID", the id in lower case hexadecimal: what it knows of this client. Adds: known; shared, false where a member
+ * goes on with a table of its own; and of a fix that is known server, time (the client's, text), and received
+ * (nanoseconds since 1970, text). A helper that is linked with other hosts adds
+ *	host		of this host
+ *	hosts		on which a member of that name is alive: a list of {host, host_id, own}; host is "" for one that
+ *			is no neighbour
+ *	since		when this host took it in, to a 16th of its age; at_start: it was here when the helper started,
+ *			then since is that
+ *	from		names of hosts that told this one of it, or, of those that were far behind, were told it
+ *	peers		a list of {host, state}: "has" it, was "sent" it but has not acknowledged it, "waits" for it
+ *	unasked		names of hosts that it is not linked with: whether they have it nobody knows here
+ */
+#define HERD_CONTROL_TRACE "trace"
 
 #endif

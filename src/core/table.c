@@ -352,6 +352,32 @@ table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct 
 	return table_guarded(t, find_body, &call);
 }
 
+struct slot_call {
+	struct table *t;
+	const struct table_key *key;
+	uint64_t *ret_slot;
+};
+
+static int
+slot_body(void *arg)
+{
+	const struct slot_call *call = arg;
+	struct found found;
+	int r = client_find(&call->t->segment, call->key, &found);
+
+	if (r == 0)
+		*call->ret_slot = slot_number(&call->t->segment, &found.slot);
+	return r;
+}
+
+int
+table_find_slot(struct table *t, const struct table_key *key, uint64_t *ret_slot)
+{
+	struct slot_call call = {t, key, ret_slot};
+
+	return table_guarded(t, slot_body, &call);
+}
+
 /* --- putting a fix ---------------------------------------------------------- */
 
 enum { PUT_AGAIN = -1000 }; /* never leaves this file */

@@ -138,6 +138,9 @@ void table_prefetch(struct table *t, struct table_key *keys, size_t count);
 /* Copies the fix out. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT: the segment was cut short. */
 int table_find(struct table *t, const struct table_key *key, int64_t now_ns, struct herd_fix *ret_fix);
 
+/* Where the client is, as slots are numbered for changes. 0, TABLE_E_UNKNOWN, TABLE_E_LAPPED, -EFAULT. */
+int table_find_slot(struct table *t, const struct table_key *key, uint64_t *ret_slot);
+
 /* A fix as the registered process heard it itself: its own name is the server. */
 struct table_report {
 	struct text location, time; /* checked texts: only 0-9 + - . / */

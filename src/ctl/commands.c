@@ -9,6 +9,7 @@
 	X(members)       \
 	X(fixes)         \
 	X(watch)         \
+	X(trace)         \
 	X(iamat)         \
 	X(whatsat)       \
 	X(places_query)  \

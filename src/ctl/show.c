@@ -12,8 +12,8 @@
 #include "ctl/ctl.h"
 
 /* The AT line has the skew as everybody else sees it: its third field. */
-static struct text
-skew_of(const struct herd_fix *fix, char at[HERD_AT_MAX])
+struct text
+show_skew(const struct herd_fix *fix, char at[HERD_AT_MAX])
 {
 	struct text rest = {at, (size_t)(message_put_fix(at, fix) - at)};
 
@@ -36,7 +36,7 @@ show_fix(struct writer *w, const struct herd_fix *fix, int64_t now_ns)
 	writer_duration(w, "age", now_ns - fix->rx_ns);
 	writer_text(w, "server", (struct text){fix->server, fix->server_len});
 	writer_details(w, true);
-	writer_text(w, "skew", skew_of(fix, at));
+	writer_text(w, "skew", show_skew(fix, at));
 	writer_time(w, "received", fix->rx_ns);
 	if (location_parse(location, &where) == 0) {
 		writer_real(w, "latitude", where.lat_e7 / 1e7, 7);

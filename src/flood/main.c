@@ -175,6 +175,8 @@ flood_on_control(void *arg, struct text verb, struct text argument, struct json_
 		return peers_answer(f->peers, argument, reply);
 	if (text_equal(verb, TEXT(HERD_CONTROL_GRAPH)))
 		return peers_answer_graph(f->peers, argument, reply);
+	if (text_equal(verb, TEXT(HERD_CONTROL_TRACE)))
+		return peers_answer_trace(f->peers, argument, reply);
 	if (argument.len > 0)
 		return CONTROL_E_UNKNOWN;
 	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {

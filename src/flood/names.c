@@ -385,6 +385,25 @@ names_next(const struct names *n, uint64_t *cursor, struct text *ret_server,
 	return false;
 }
 
+unsigned int
+names_hosts(struct names *n, struct text server, int64_t now_ns,
+	    uint8_t ret[NAMES_HOSTS_MAX + 1][NAMES_HOST_ID_BYTES])
+{
+	unsigned int count = 0;
+
+	for (uint16_t i = *head_of(n, server); i != NONE && count <= NAMES_HOSTS_MAX; i = n->entry[i].next) {
+		const struct entry *e = &n->entry[i];
+
+		if (!text_equal(server_of(e), server) || age_ns(e->heard_ns, now_ns) >= FORGET_NS)
+			continue;
+		if (e->is_own && count > 0)
+			memcpy(ret[count], ret[0], NAMES_HOST_ID_BYTES);
+		memcpy(ret[e->is_own ? 0 : count], e->host_id, NAMES_HOST_ID_BYTES);
+		count++;
+	}
+	return count;
+}
+
 void
 names_tick(struct names *n, int64_t now_ns)
 {

@@ -49,6 +49,10 @@ bool names_learn(struct names *n, struct text server, const uint8_t host_id[NAME
 bool names_next(const struct names *n, uint64_t *cursor, struct text *ret_server,
 		uint8_t ret_host_id[NAMES_HOST_ID_BYTES], int64_t *ret_boot_s);
 
+/* On which hosts it is alive, as far as is known; this one first. Returns how many. */
+unsigned int names_hosts(struct names *n, struct text server, int64_t now_ns,
+			 uint8_t ret[NAMES_HOSTS_MAX + 1][NAMES_HOST_ID_BYTES]);
+
 /* Once a second: forgets the old, and says again which names are in conflict. */
 void names_tick(struct names *n, int64_t now_ns);
 

@@ -63,6 +63,9 @@ void peers_describe(struct peers *p, struct report *r);
 int peers_answer(struct peers *p, struct text argument, struct json_object *reply);
 int peers_answer_graph(struct peers *p, struct text argument, struct json_object *reply);
 
+/* "trace": the same. */
+int peers_answer_trace(struct peers *p, struct text argument, struct json_object *reply);
+
 const struct peers_figures *peers_figures(const struct peers *p);
 void peers_link_figures(const struct peers *p, struct link_figures *ret);
 

@@ -48,6 +48,7 @@ struct replica {
 	uint64_t drain_cursor, sweep_cursor;
 	int64_t now_ns; /* of the call that goes on, for the table's callbacks */
 	uint64_t own_sequence;
+	uint64_t filled; /* the last change that was there from the start */
 	struct replica_figures figures;
 	struct trail trail;
 	struct confirm confirm;
@@ -168,6 +169,7 @@ replica_fill(struct replica *r)
 		result = replica_sweep(r, FILL_SLOTS, r->now_ns);
 	while (result == 0);
 	r->is_filling = false;
+	r->filled = changes_sequence(r->changes);
 	return result < 0 ? result : 0;
 }
 
@@ -427,6 +429,23 @@ uint64_t
 replica_lag_changes(const struct replica *r, unsigned int peer)
 {
 	return changes_sequence(r->changes) - changes_passed(r->changes, peer);
+}
+
+int
+replica_trace(const struct replica *r, uint64_t slot, int64_t now_ns, struct replica_trace *ret)
+{
+	struct replica_trace trace = {0};
+
+	if (slot >= r->slots || !changes_has(r->changes, slot))
+		return REPLICA_E_END;
+	trace.sequence = changes_sequence_of(r->changes, slot);
+	trace.since_ns = now_ns - trail_age_ns(&r->trail, trace.sequence - 1, now_ns);
+	trace.is_old = trace.sequence <= r->filled;
+	for (unsigned int peer = 0; peer < CHANGES_PEERS; peer++)
+		if (changes_was_told(r->changes, slot, peer))
+			trace.told |= UINT64_C(1) << peer;
+	*ret = trace;
+	return 0;
 }
 
 /* --- digests -------------------------------------------------------------- */

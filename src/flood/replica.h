@@ -98,6 +98,17 @@ void replica_rewind(struct replica *r, unsigned int peer, uint64_t seq);
 int64_t replica_lag_ns(const struct replica *r, unsigned int peer, int64_t now_ns);
 uint64_t replica_lag_changes(const struct replica *r, unsigned int peer);
 
+/* What there is to know of how the fix in a slot came. */
+struct replica_trace {
+	uint64_t sequence; /* of the change */
+	uint64_t told;	   /* a bit per peer: told us, or was told within a lap */
+	int64_t since_ns;  /* POSIX; at most a step of 100 ms, or a 16th of its age, too early */
+	bool is_old;	   /* it was in the table when the replica was made: since_ns is then */
+};
+
+/* REPLICA_E_END: the slot is empty, or what members put there was not taken yet. */
+int replica_trace(const struct replica *r, uint64_t slot, int64_t now_ns, struct replica_trace *ret);
+
 /* --- digests --- */
 
 /* The earliest second that may be compared now: what is received later is not about to expire, and newer than

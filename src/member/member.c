@@ -21,6 +21,7 @@
 #include "member/door.h"
 #include "member/session.h"
 #include "member/supply.h"
+#include "net/trace.h"
 #include "net/passed.h"
 
 enum {
@@ -291,8 +292,12 @@ static int
 member_on_control(void *arg, struct text verb, struct text argument, struct json_object *reply)
 {
 	struct member *m = arg;
+	struct herd_fix fix;
 
 	assert(m->magic == MEMBER_MAGIC);
+	if (text_equal(verb, TEXT(HERD_CONTROL_TRACE)))
+		return trace_answer(m->table, argument, reply, &fix) == CONTROL_E_UNKNOWN ? CONTROL_E_UNKNOWN
+											  : 0;
 	if (argument.len > 0)
 		return CONTROL_E_UNKNOWN;
 	if (text_equal(verb, TEXT(HERD_CONTROL_RELOAD))) {

@@ -96,7 +96,7 @@ def test_what_a_program_says(herd):
 
 @pytest.mark.parametrize("request_, message", [
 	(b"stop\n", "there is no such verb here"), (b"reload everything\n", "there is no such verb here"),
-	(b"\0\n", "this is no request"), (b"x" * 300 + b"\n", "the request is too long")], ids=repr)
+	(b"\0\n", "this is no request"), (b"x" * 700 + b"\n", "the request is too long")], ids=repr)
 def test_what_it_does_not_do(herd, request_, message):
 	herd.flood()
 	herd.member("Alpha")

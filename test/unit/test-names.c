@@ -360,6 +360,30 @@ test_bounded(void **state)
 	assert_int_equal(tell(h, 0, 1), 1);
 }
 
+static void
+test_where_a_member_is(void **state)
+{
+	struct herd *h = *state;
+	uint8_t hosts[NAMES_HOSTS_MAX + 1][NAMES_HOST_ID_BYTES];
+
+	assert_int_equal(names_hosts(h->names[0], TEXT("Alpha"), h->now_ns, hosts), 0);
+	learn(h, 0, "Bravo", 2, START_S);
+	learn(h, 0, "Alpha", 2, START_S);
+	assert_int_equal(names_hosts(h->names[0], TEXT("Alpha"), h->now_ns, hosts), 1);
+	assert_int_equal(hosts[0][0], 3);
+	names_own(h->names[0], TEXT("Alpha"), START_S, h->now_ns);
+	learn(h, 0, "Alpha", 3, START_S);
+	assert_int_equal(names_hosts(h->names[0], TEXT("Alpha"), h->now_ns, hosts), 3);
+	assert_int_equal(hosts[0][0], 1); /* this one first */
+	assert_int_equal(hosts[1][0] + hosts[2][0], 3 + 4);
+	for (unsigned int i = 0; i < 2 * NAMES_HOSTS_MAX; i++)
+		learn(h, 0, "Alpha", 10 + i, START_S);
+	assert_int_equal(names_hosts(h->names[0], TEXT("Alpha"), h->now_ns, hosts), NAMES_HOSTS_MAX + 1);
+	assert_int_equal(hosts[0][0], 1);
+	h->now_ns += 180 * CLOCK_SECOND_NS; /* and nobody has ticked */
+	assert_int_equal(names_hosts(h->names[0], TEXT("Alpha"), h->now_ns, hosts), 0);
+}
+
 /* Set back by an hour: nothing is forgotten, nothing is told in a loop. */
 static void
 test_a_clock_that_is_set(void **state)
@@ -395,6 +419,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_a_member_that_moved_is_no_conflict, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_a_peer_may_not_say, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_where_a_member_is, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_clock_that_is_set, setup, teardown),
 	};
 

@@ -175,6 +175,46 @@ test_merge(void **state)
 	check_whole(h, HELP_NOW_NS);
 }
 
+/* Who told it, and when it was taken in: for those who ask. */
+static void
+test_trace(void **state)
+{
+	struct help_host *h = *state;
+	unsigned int one = open_peer(h), other = open_peer(h);
+	struct replica_trace trace;
+	struct table_key key;
+	struct herd_fix fix;
+	uint64_t slot = 0;
+
+	help_client(&fix, 1, 5, 5);
+	table_key_make(h->helper, (struct text){fix.id, fix.id_len}, &key);
+	assert_int_equal(table_find_slot(h->helper, &key, &slot), TABLE_E_UNKNOWN);
+	assert_int_equal(merge(h, one, 1, 5), 0);
+	assert_int_equal(table_find_slot(h->helper, &key, &slot), 0);
+	assert_int_equal(table_fix_at(h->helper, slot, 0, &fix), 0);
+	assert_memory_equal(fix.id, key.id.at, key.id.len);
+	assert_int_equal(replica_trace(h->replica, slot, HELP_NOW_NS + 32 * CLOCK_SECOND_NS, &trace), 0);
+	assert_int_equal(trace.told, UINT64_C(1) << one);
+	assert_int_equal(trace.sequence, 1);
+	assert_false(trace.is_old);
+	assert_true(trace.since_ns <= HELP_NOW_NS && trace.since_ns >= HELP_NOW_NS - 3 * CLOCK_SECOND_NS);
+	assert_int_equal(merge(h, other, 1, 5), REPLICA_E_OLDER);
+	assert_int_equal(replica_trace(h->replica, slot, HELP_NOW_NS, &trace), 0);
+	assert_int_equal(trace.told, UINT64_C(1) << one | UINT64_C(1) << other);
+	/* A member's own, once it was taken; nobody has told that one. */
+	assert_int_equal(help_host_put(h, 1, 6), 0);
+	assert_int_equal(help_drain(h, HELP_NOW_NS), 0);
+	assert_int_equal(replica_trace(h->replica, slot, HELP_NOW_NS, &trace), 0);
+	assert_int_equal(trace.told, 0);
+	assert_int_equal(trace.sequence, 2);
+	assert_int_equal(replica_trace(h->replica, slot == 0, HELP_NOW_NS, &trace), REPLICA_E_END);
+	assert_int_equal(replica_trace(h->replica, UINT64_MAX, HELP_NOW_NS, &trace), REPLICA_E_END);
+	/* After a new start only that it was here then. */
+	assert_int_equal(help_replica(h, TTL_NS, HELP_NOW_NS + CLOCK_SECOND_NS), 0);
+	assert_int_equal(replica_trace(h->replica, slot, HELP_NOW_NS + CLOCK_SECOND_NS, &trace), 0);
+	assert_true(trace.is_old);
+}
+
 /* A member's fix and a peer's in the same slot, in both orders, with the drain late. */
 static void
 test_both(void **state)
@@ -772,6 +812,7 @@ main(void)
 		EACH(test_fill),
 		EACH(test_local),
 		EACH(test_merge),
+		EACH(test_trace),
 		EACH(test_both),
 		EACH(test_resume),
 		EACH(test_peers),
