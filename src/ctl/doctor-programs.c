@@ -32,13 +32,17 @@ static void
 check_program(struct doctor *d, const struct program *p)
 {
 	const char *texts[PROGRAM_STRINGS_MAX];
-	size_t count = program_strings(p, "degraded", texts);
+	size_t count = program_strings(p, "degraded", texts), told = 0;
 
-	if (p->reply && count == 0)
+	for (size_t i = 0; i < count; i++) {
+		if (doctor_is_of_service(p, texts[i]))
+			continue;
+		doctor_find(d, DOCTOR_WARNING, p->name, "%s", texts[i]);
+		told++;
+	}
+	if (p->reply && told == 0)
 		doctor_find(d, DOCTOR_GOOD, p->name, "%.*s", (int)program_string(p, "facts").len,
 			    program_string(p, "facts").at);
-	for (size_t i = 0; i < count; i++)
-		doctor_find(d, DOCTOR_WARNING, p->name, "%s", texts[i]);
 	if (!p->reply && p->error == -EACCES)
 		doctor_find(d, DOCTOR_WARNING, p->name, "may not be asked by this user: ask as root");
 	else if (!p->reply && p->pid)

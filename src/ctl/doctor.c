@@ -83,6 +83,7 @@ doctor_run(struct ctl *ctl, int argc, char **argv)
 	doctor_peers(&d);
 	doctor_certificates(&d);
 	doctor_places(&d);
+	doctor_services(&d);
 	doctor_clock(&d);
 	writer_list_end(ctl->out);
 	writer_count(ctl->out, "good", d.count[DOCTOR_GOOD]);
@@ -97,9 +98,9 @@ const struct command command_doctor = {
 	.help = "Look for what is wrong here, and say what to do about it",
 	.more = "Checks settings, units, the fix table, programs and their sockets, links and "
 		"certificates,\n"
-		"places and the clock, and changes nothing. Some of it only root can see. Exit code 1: "
-		"something\n"
-		"is bad; warnings alone are 0.",
+		"places with their services and keys, and the clock, and changes nothing. Some of it only "
+		"root\n"
+		"can see. Exit code 1: something is bad; warnings alone are 0.",
 	.takes_bad_conf = true,
 	.run = doctor_run,
 };

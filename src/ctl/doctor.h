@@ -30,6 +30,10 @@ void doctor_sockets(struct doctor *d);
 void doctor_peers(struct doctor *d);
 void doctor_certificates(struct doctor *d);
 void doctor_places(struct doctor *d);
+void doctor_services(struct doctor *d);
 void doctor_clock(struct doctor *d);
+
+/* What a member says of itself here, doctor_services() tells with what to do about it. */
+bool doctor_is_of_service(const struct program *p, const char *sentence);
 
 #endif

@@ -8,6 +8,8 @@ import socket
 import pytest
 
 from harness import fresh, until
+from upstream import KEYS
+from web import SPOT, ask, people
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 
@@ -118,3 +120,78 @@ def test_a_bad_places_file(served, tmp_path):
 	path.write_bytes(os.urandom(4096))
 	found = findings(herd, "--set", "places.file=%s" % path)
 	assert found["places"][0][0] == BAD and "herdctl places import" in found["places"][0][1]
+
+
+# --- places services and their keys ---------------------------------------------------------
+
+def test_no_service(served):
+	assert findings(served[0])["places services"] == [(GOOD, "none is asked: places.provider is local")]
+
+
+def test_a_key_of_a_file(web):
+	web.start("google, local")
+	found = findings(web.herd)
+	(state, text), = found["key of google"]
+	assert state == GOOD and web.keys["google"] in text
+	assert found["Alpha asks google"] == [(GOOD, "0 requests sent, 0 lookups failed")]
+	assert "places services" not in found
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_key_that_others_can_read(web, mode):
+	os.chmod(web.keys["google"], mode)
+	web.start("google, local")
+	found = findings(web.herd)
+	(state, text), = found["key of google"]
+	assert state == BAD and "mode %04o" % mode in text and "`chmod 600 %s`" % web.keys["google"] in text and "reload" in text
+	(state, text), = found["Alpha asks google"]
+	assert state == BAD and text.startswith("no key: ") and "see the check of its key" in text
+	assert [state for state, _ in found["Alpha"]] == [GOOD]	# it is told once
+
+
+@pytest.mark.parametrize("content", ["", "x" * 600])
+def test_a_file_without_a_key(web, content):
+	with open(web.keys["google"], "w", encoding="ascii") as file:
+		file.write(content)
+	web.start("google, local")
+	assert findings(web.herd)["key of google"][0][0] == BAD
+
+
+def test_no_key_at_all(web):
+	web.start("google, google-legacy, local", google__key_file=None, google_legacy__key_file="/nonexistent/key")
+	found = findings(web.herd)
+	(state, text), = found["key of google"]
+	assert state == BAD and "there is none" in text and "key-file in [places google]" in text
+	(state, text), = found["key of google-legacy"]
+	assert state == BAD and "there is no '/nonexistent/key'" in text
+	assert "KEY" not in web.herd.run_ctl("doctor").stdout
+
+
+def test_a_credential_of_a_member(web):
+	"""Where it comes from is the service manager's business."""
+	folder = os.path.join(web.herd.folder, "credentials")
+	os.mkdir(folder)
+	os.rename(web.keys["google"], os.path.join(folder, "google-key"))
+	web.start("google, local", google__key_file=None, process={"env": {"CREDENTIALS_DIRECTORY": folder}})
+	assert findings(web.herd)["key of google"] == [(GOOD, "members have one")]
+
+
+def test_a_service_that_refuses_us(web, upstream):
+	member = web.start("google, local")
+	upstream.fault("status", service="google", status=403)
+	with member.client() as client:
+		id, = people(client, 1, SPOT)
+		ask(client, id)
+	(state, text), = findings(web.herd)["Alpha asks google"]
+	assert state == BAD and text.startswith("denied: ") and "Places API (New) is enabled" in text
+	assert KEYS["google"] not in text
+
+
+def test_a_day_s_requests(web, upstream):
+	member = web.start("google, local", google__requests_per_day="1")
+	with member.client() as client:
+		id, = people(client, 1, SPOT)
+		ask(client, id)
+	(state, text), = findings(web.herd)["Alpha asks google"]
+	assert state == WARNING and text.startswith("limited: ") and "requests-per-day" in text
+	upstream.check()

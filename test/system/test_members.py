@@ -213,6 +213,29 @@ def test_an_interrupted_drain(machine):
 			assert client.held(b"kiwi")
 
 
+def test_doctor_and_the_key(machine):
+	"""What it says to do is what helps."""
+	def key():
+		found = json.loads(machine.run("herdctl", "--json", "doctor", status=None).stdout)["findings"]
+		return {entry["check"]: entry["state"] for entry in found if "google" in entry["check"]}
+
+	machine.write("/etc/herd/herd.conf.d/places.conf", "[places]\nprovider = google, local\n")
+	machine.run("herdctl", "reload")
+	assert key() == {"key of google": "bad", "Alpha asks google": "bad"}
+	machine.write("/etc/credstore/herd.google-key", "no-key-of-anybody\n", 0o600)
+	assert key() == {"key of google": "good", "Alpha asks google": "bad"}
+	machine.run("herdctl", "restart", "--rolling")
+	assert key() == {"key of google": "good", "Alpha asks google": "good"}
+	os.unlink(machine.path("/etc/credstore/herd.google-key"))
+	machine.write("/etc/herd/google.key", "no-key-of-anybody\n", 0o644)
+	machine.write("/etc/herd/herd.conf.d/places.conf", "[places]\nprovider = google, local\n[places google]\nkey-file = /etc/herd/google.key\n")
+	machine.systemctl("daemon-reload")
+	machine.run("herdctl", "restart", "--rolling")
+	assert key() == {"key of google": "bad", "Alpha asks google": "bad"}
+	machine.sh("chmod 600 /etc/herd/google.key && systemctl daemon-reload && herdctl restart --rolling")
+	assert key() == {"key of google": "good", "Alpha asks google": "good"}
+
+
 # --- mistakes ---------------------------------------------------------------
 
 MISTAKES = {
