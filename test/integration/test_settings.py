@@ -9,7 +9,6 @@ import pytest
 
 from harness import LIMIT, Client, fresh, now_text, program, until
 
-TOP = os.environ.get("HERD_TOP") or os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "..")
 PROGRAMS = ["herd-member", "herd-flood", "herdctl"]
 USAGE, CONFIG = 64, 78	# exit statuses of sysexits.h
 
@@ -126,30 +125,6 @@ def test_check_config_good(herd, name):
 	done = run(name, *words, "--config", herd.config, "--check-config")
 	assert done.returncode == 0, done
 	assert not os.path.exists(herd.segment)
-
-
-def examples():
-	"""What the README and the manual page would have written into a file."""
-	def read(*name):
-		with open(os.path.join(TOP, *name), encoding="utf-8") as file:
-			return file.read()
-
-	blocks = re.findall(r"(?:^    .*\n|^\n)+", read("README.md"), re.MULTILINE)
-	blocks = [re.sub(r"^    ", "", block, flags=re.MULTILINE) for block in blocks]
-	blocks += re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)\.Ed", read("man", "herd.conf.5"), re.MULTILINE)
-	found = [re.search(r"^\[(herd|flood|member .*|places.*)\]$", block, re.MULTILINE) for block in blocks]
-	return [block[at.start():] for block, at in zip(blocks, found) if at]
-
-
-@pytest.mark.parametrize("text", examples(), ids=lambda text: repr(text)[:40])
-def test_examples_are_good(herd, text):
-	herd.configure(text)
-	done = run("herdctl", "--config", herd.config, "--check-config")
-	assert done.returncode == 0, done
-
-
-def test_there_are_examples():
-	assert sum("provider = google" in text for text in examples()) == 2 and len(examples()) >= 4
 
 
 BAD = [

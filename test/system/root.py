@@ -20,7 +20,8 @@ import time
 CACHE = os.path.realpath(os.environ.get("HERD_SYSTEM_CACHE", "/var/tmp/herd-system"))
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ["systemd", "systemd-sysv", "dbus", "libevent-core-2.1-7", "libinih1", "libjson-c5", "libssl3", "openssl", "libcurl4"]
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "libevent-core-2.1-7", "libinih1", "libjson-c5", "libssl3", "openssl", "libcurl4",
+	"jq", "netcat-openbsd"]	# which the manual pages show
 RECIPE = 3	# to be counted up when configure() below changes
 KEEP_S = 7 * 24 * 3600	# how long what nobody uses stays
 BOOTSTRAP_S = 1200
