@@ -180,7 +180,7 @@ def test_drain(machine):
 				assert not drained.done() and machine.active(units[0]) == "active"
 				other.close()
 				shown = json.loads(drained.result().stdout)
-		assert shown["drained"] and (shown["clients"], shown["cut_off"]) == (2, 0)
+		assert shown["drained"] and 2 <= shown["clients"] <= 3 and shown["cut_off"] == 0
 		assert states(machine, units) == ["inactive"] * 3
 		with machine.client() as client:
 			assert client.held(b"kiwi") == told.line

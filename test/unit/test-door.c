@@ -167,6 +167,20 @@ test_turn_is_bounded(void **state)
 	}
 }
 
+/* Before it is closed for good everybody who waits comes in, and nobody is waited for. */
+static void
+test_take_rest(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint32_t i = 0; i < 3 * BURST; i++)
+		come(f, 1);
+	door_take_rest(f->door);
+	assert_int_equal(f->m.session_count, 3 * BURST);
+	door_take_rest(f->door);
+	assert_int_equal(f->m.session_count, 3 * BURST);
+}
+
 /* The rest of the descriptors is not for clients: they wait until one of them leaves. */
 static void
 test_room(void **state)
@@ -237,6 +251,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_pause, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_pause, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_turn_is_bounded, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_take_rest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_opens_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
