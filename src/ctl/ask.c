@@ -30,19 +30,20 @@ address_in(const char *listen, char *ret, size_t size)
 	return false;
 }
 
-/* The member called `name`, or the first one that is alive. */
+/* The member called `name`, or the first one that is alive, from entry *at of the table on; *at is then behind it. Past the
+   first one nothing is said when there are no more. */
 static int
-find_member(const struct ctl *ctl, const char *name, char *ret, size_t size)
+find_member(const struct ctl *ctl, const char *name, uint32_t *at, char *ret, size_t size)
 {
 	CLEANUP(table_freep) struct table *table = NULL;
 	struct table_process process;
-	bool alive = false;
+	bool alive = false, is_first = *at == 0;
 	int r;
 
 	r = ctl_open_table(ctl, &table);
 	if (r != 0)
 		return r;
-	for (uint32_t i = 0; (r = table_process(table, i, &process)) != TABLE_E_END; i++) {
+	while ((r = table_process(table, (*at)++, &process)) != TABLE_E_END) {
 		if (r < 0)
 			return ctl_fail(CTL_FAILED, "Cannot read the fix table '%s': %s", ctl->shm,
 					strerror(-r));
@@ -53,6 +54,8 @@ find_member(const struct ctl *ctl, const char *name, char *ret, size_t size)
 			return 0;
 		alive = true;
 	}
+	if (!is_first)
+		return CTL_FAILED;
 	if (alive)
 		return ctl_fail(CTL_FAILED, "No member says where a stream can be opened to it; give --to");
 	if (name)
@@ -91,6 +94,7 @@ ask_member(struct ctl *ctl, struct text line, enum message_verb verb, struct cli
 	const char *to = options_value(ctl->options, "to"), *name = options_value(ctl->options, "member");
 	int64_t timeout_ns = 5 * CLOCK_SECOND_NS;
 	struct message message;
+	uint32_t at = 0;
 	int r;
 
 	if (to && name)
@@ -101,12 +105,16 @@ ask_member(struct ctl *ctl, struct text line, enum message_verb verb, struct cli
 	if (to)
 		snprintf(ret->address, sizeof(ret->address), "%s", to);
 	else
-		r = find_member(ctl, name, ret->address, sizeof(ret->address));
+		r = find_member(ctl, name, &at, ret->address, sizeof(ret->address));
 	if (r != 0)
 		return r;
 	message_parse(line, &message);
 	ret->bytes.max = CLIENT_REPLY_MAX;
 	r = client_ask(ret->address, line, verb, timeout_ns, &ret->bytes);
+	/* One that is being drained lives, but lets nobody in. */
+	while (r == -ECONNREFUSED && !to && !name &&
+	       find_member(ctl, NULL, &at, ret->address, sizeof(ret->address)) == 0)
+		r = client_ask(ret->address, line, verb, timeout_ns, &ret->bytes);
 	if (r == 0)
 		r = client_reply_parse(ret, verb, message.id);
 	return r < 0 ? fail_ask(ret, r) : 0;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 enum { FINDING_MAX = 1024 };
 
@@ -28,6 +29,7 @@ doctor_find(struct doctor *d, enum doctor_state state, const char *check, const 
 	va_start(args, format);
 	vsnprintf(finding, sizeof(finding), format, args);
 	va_end(args);
+	finding[utf8_cut(text_of(finding))] = '\0';
 	d->count[state]++;
 	writer_object_begin(w, NULL);
 	writer_style(w, state_styles[state]);

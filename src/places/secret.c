@@ -16,10 +16,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 enum {
 	ROOM = SECRET_LEN_MAX + 2, /* an LF, and what would be too much */
 	PATH_SIZE = 4096 + 64,
+	SHOWN_MAX = 120,
 };
+
+/* Of a path in a sentence, for %.*s. */
+#define SHOWN(path) (int)utf8_cut((struct text){path, strnlen(path, SHOWN_MAX)}), path
 
 struct secret {
 	size_t len;
@@ -75,18 +81,18 @@ check_file(int fd, const char *path, bool is_credential, char why[SECRET_WHY_MAX
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return refuse(-errno, why, "key file '%.120s': %s", path, strerror(errno));
+		return refuse(-errno, why, "key file '%.*s': %s", SHOWN(path), strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return refuse(-EINVAL, why, "key file '%.120s' is no plain file", path);
+		return refuse(-EINVAL, why, "key file '%.*s' is no plain file", SHOWN(path));
 	if (is_credential)
 		return 0;
 	if (st.st_mode & (S_IRWXG | S_IRWXO))
 		return refuse(-EPERM, why,
-			      "key file '%.120s': others may read or write it (expected mode 0600 or 0400)",
-			      path);
+			      "key file '%.*s': others may read or write it (expected mode 0600 or 0400)",
+			      SHOWN(path));
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return refuse(-EPERM, why, "key file '%.120s' belongs to user %u (expected root or %u)", path,
-			      (unsigned int)st.st_uid, (unsigned int)geteuid());
+		return refuse(-EPERM, why, "key file '%.*s' belongs to user %u (expected root or %u)",
+			      SHOWN(path), (unsigned int)st.st_uid, (unsigned int)geteuid());
 	return 0;
 }
 
@@ -125,7 +131,7 @@ load_file(struct secret **ret, const char *path, bool is_credential, char why[SE
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return SECRET_E_NONE;
 	if (fd < 0)
-		return refuse(-errno, why, "key file '%.120s': %s", path, strerror(errno));
+		return refuse(-errno, why, "key file '%.*s': %s", SHOWN(path), strerror(errno));
 	r = check_file(fd, path, is_credential, why);
 	if (r < 0)
 		return r;
@@ -134,14 +140,14 @@ load_file(struct secret **ret, const char *path, bool is_credential, char why[SE
 		return refuse(-ENOMEM, why, "no memory for a key");
 	r = read_all(fd, s);
 	if (r < 0)
-		return refuse(r, why, "key file '%.120s': %s", path, strerror(-r));
+		return refuse(r, why, "key file '%.*s': %s", SHOWN(path), strerror(-r));
 	if (s->len > 0 && s->bytes[s->len - 1] == '\n')
 		s->len--;
 	if (!is_key(s))
 		return refuse(-EINVAL, why,
-			      "key file '%.120s' holds no key (expected 1 to %d printable characters without "
+			      "key file '%.*s' holds no key (expected 1 to %d printable characters without "
 			      "blanks)",
-			      path, SECRET_LEN_MAX);
+			      SHOWN(path), SECRET_LEN_MAX);
 	*ret = s;
 	s = NULL;
 	return 0;

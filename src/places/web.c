@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 #include "places/web-private.h"
 
 /* Services by their index. */
@@ -79,7 +80,10 @@ web_describe(void *state, struct source_state *ret)
 	ret->day_max = day_max;
 	if (w->settings->lack) {
 		ret->state = w->settings->lack;
-		snprintf(ret->why, sizeof(ret->why), "%.255s", w->settings->why);
+		snprintf(ret->why, sizeof(ret->why), "%.*s",
+			 (int)utf8_cut((struct text){w->settings->why,
+						     strnlen(w->settings->why, sizeof(ret->why) - 1)}),
+			 w->settings->why);
 	} else if (breaker != BREAKER_CLOSED) {
 		ret->state = breaker == BREAKER_HALF_OPEN ? "trying" : w->is_denied ? "denied" : "down";
 		web_hold_text(w, now_ns, ret->why, sizeof(ret->why));

@@ -137,6 +137,20 @@ def test_those_who_wait_are_let_in(herd):
 	assert host.member.wait() == 0
 
 
+def test_herdctl_asks_another_one(herd):
+	host = Drained(herd)
+	with host.member.client() as client:
+		client.iamat(fresh())
+		drain = host.drain()
+		until(lambda: refused(host.member.tcp[0]), "new clients are refused")
+		assert "Connection refused" in host.run("iamat", "kiwi", "+34.068930-118.445127").stderr
+		herd.member("Bravo")
+		assert host.run("iamat", "kiwi", "+34.068930-118.445127").stdout.startswith("AT Bravo ")
+		assert "Connection refused" in host.run("iamat", "--member", "Alpha", "kiwi", "+34.068930-118.445127").stderr
+	drain.join()
+	assert host.done.returncode == OK and host.member.wait() == 0
+
+
 def test_time_is_up(herd):
 	host = Drained(herd)
 	with host.member.client() as client:

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "places/secret.h"
 
 #define KEY "AIzaSyTheKeyOfThisTest-0123456789"
@@ -91,6 +92,27 @@ test_modes(void **state)
 	write_file(path, KEY, strlen(KEY), 0600);
 	assert_int_equal(chown(path, 12345, 12345), 0);
 	expect_refused(-EPERM, "belongs to user 12345");
+}
+
+/* A long path is cut in the sentence, between two characters. */
+static void
+test_long_path(void **state)
+{
+	(void)state;
+	for (size_t before = 1; before < 4; before++) {
+		struct secret *s = NULL;
+		char long_path[400];
+		size_t len = (size_t)snprintf(long_path, sizeof(long_path), "/%.*s", (int)before, "xxx");
+
+		for (; len < 240;
+		     len += 3) /* no file can have such a name: that is all there is to say of it */
+			memcpy(long_path + len, "\342\202\254", 3);
+		memset(long_path + len, 'y', 100);
+		long_path[len + 100] = '\0';
+		assert_int_equal(secret_load(&s, "google-key", long_path, why), -ENAMETOOLONG);
+		assert_true(utf8_valid(text_of(why)));
+		assert_non_null(strstr(why, "\342\202\254': "));
+	}
 }
 
 static void
@@ -233,9 +255,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file),	      cmocka_unit_test(test_modes),
-		cmocka_unit_test(test_no_plain_file), cmocka_unit_test(test_no_key),
-		cmocka_unit_test(test_credential),    cmocka_unit_test(test_in_no_dump),
+		cmocka_unit_test(test_file),	   cmocka_unit_test(test_modes),
+		cmocka_unit_test(test_long_path),  cmocka_unit_test(test_no_plain_file),
+		cmocka_unit_test(test_no_key),	   cmocka_unit_test(test_credential),
+		cmocka_unit_test(test_in_no_dump),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);
