@@ -109,6 +109,9 @@ class Herd:
 			return records[-1] if records else None
 		return until(found, "an event %s of %s with %r" % (which, name, fields), LINKED_S, 0.2)
 
+	def trace(self, name, client):
+		return json.loads(self[name].run("herdctl", "--json", "trace", client).stdout)
+
 	# Fixes.
 
 	def tell(self, name, client, door=0):
@@ -166,6 +169,13 @@ def test_told_to_one_read_at_all(herd):
 	for name in NAMES:	# the newest wins everywhere
 		newest = herd.tell(name, b"kiwi")
 		herd.wait_held(b"kiwi", newest)
+	for name in NAMES:	# the last of them heard it, and each can tell
+		until(lambda: herd.trace(name, "kiwi")["host"] == NAMES[-1:], "%s knows where it was heard" % name, 90, 0.5)
+		traced = herd.trace(name, "kiwi")
+		assert traced["heard"] == ("on this host" if name == NAMES[-1] else "on another host") and traced["unasked"] == []
+		assert bool(traced["from"]) == (name != NAMES[-1]) and set(traced["from"]) < set(NAMES), traced
+		assert [program["knows"] for program in traced["programs"]] == ["yes"] * 3
+		until(lambda: {peer["state"] for peer in herd.trace(name, "kiwi")["peers"]} == {"has"}, "all have it", 30, 0.2)
 	shown = herd["hill"].run("herdctl", "flood", "graph").stdout
 	assert all(name in shown for name in NAMES), shown
 	explained = herd["hill"].run("journalctl", "--no-pager", "-x", "--boot=0", "-n", "1", "MESSAGE_ID=" + EVENTS["up"]).stdout
