@@ -65,8 +65,8 @@ find_member(const struct ctl *ctl, const char *name, uint32_t *at, char *ret, si
 				    "herd-member --name Alpha --listen 127.0.0.1:12000");
 }
 
-static int
-fail_ask(const struct client_reply *reply, int r)
+int
+ask_failed(const char *address, int r)
 {
 	switch (-r) {
 	case EINVAL:
@@ -74,48 +74,63 @@ fail_ask(const struct client_reply *reply, int r)
 			CTL_USAGE,
 			"'%s' is no address: give ADDR:PORT in numbers (127.0.0.1:12000, [::1]:12000) or "
 			"unix:/PATH",
-			reply->address);
+			address);
 	case ETIMEDOUT:
-		return ctl_fail(CTL_FAILED, "No reply from %s in time", reply->address);
+		return ctl_fail(CTL_FAILED, "No reply from %s in time", address);
 	case EPIPE:
-		return ctl_fail(CTL_FAILED, "%s closed the connection before it had replied", reply->address);
+		return ctl_fail(CTL_FAILED, "%s closed the connection before it had replied", address);
 	case EMSGSIZE:
-		return ctl_fail(CTL_FAILED, "The reply from %s does not end", reply->address);
+		return ctl_fail(CTL_FAILED, "The reply from %s does not end", address);
 	case EPROTO:
-		return ctl_fail(CTL_FAILED, "The reply from %s is none to what was asked", reply->address);
+		return ctl_fail(CTL_FAILED, "The reply from %s is none to what was asked", address);
 	default:
-		return ctl_fail(CTL_FAILED, "Cannot ask %s: %s", reply->address, strerror(-r));
+		return ctl_fail(CTL_FAILED, "Cannot ask %s: %s", address, strerror(-r));
 	}
+}
+
+int
+ask_whom(struct ctl *ctl, struct ask *ret)
+{
+	const char *to = options_value(ctl->options, "to"), *name = options_value(ctl->options, "member");
+	struct ask ask = {.timeout_ns = 5 * CLOCK_SECOND_NS, .is_anyone = !to && !name};
+	int r;
+
+	if (to && name)
+		return ctl_fail(CTL_USAGE, "--to and --member exclude each other");
+	r = ctl_option_duration(ctl, "timeout", CLOCK_MSEC_NS, &ask.timeout_ns);
+	if (r == 0 && to)
+		snprintf(ask.address, sizeof(ask.address), "%s", to);
+	else if (r == 0)
+		r = find_member(ctl, name, &ask.at, ask.address, sizeof(ask.address));
+	if (r == 0)
+		*ret = ask;
+	return r;
+}
+
+bool
+ask_goes_on(struct ctl *ctl, struct ask *ask, int r)
+{
+	return r == -ECONNREFUSED && ask->is_anyone &&
+	       find_member(ctl, NULL, &ask->at, ask->address, sizeof(ask->address)) == 0;
 }
 
 int
 ask_member(struct ctl *ctl, struct text line, enum message_verb verb, struct client_reply *ret)
 {
-	const char *to = options_value(ctl->options, "to"), *name = options_value(ctl->options, "member");
-	int64_t timeout_ns = 5 * CLOCK_SECOND_NS;
 	struct message message;
-	uint32_t at = 0;
+	struct ask ask;
 	int r;
 
-	if (to && name)
-		return ctl_fail(CTL_USAGE, "--to and --member exclude each other");
-	r = ctl_option_duration(ctl, "timeout", CLOCK_MSEC_NS, &timeout_ns);
-	if (r != 0)
-		return r;
-	if (to)
-		snprintf(ret->address, sizeof(ret->address), "%s", to);
-	else
-		r = find_member(ctl, name, &at, ret->address, sizeof(ret->address));
+	r = ask_whom(ctl, &ask);
 	if (r != 0)
 		return r;
 	message_parse(line, &message);
 	ret->bytes.max = CLIENT_REPLY_MAX;
-	r = client_ask(ret->address, line, verb, timeout_ns, &ret->bytes);
-	/* One that is being drained lives, but lets nobody in. */
-	while (r == -ECONNREFUSED && !to && !name &&
-	       find_member(ctl, NULL, &at, ret->address, sizeof(ret->address)) == 0)
-		r = client_ask(ret->address, line, verb, timeout_ns, &ret->bytes);
+	do
+		r = client_ask(ask.address, line, verb, ask.timeout_ns, &ret->bytes);
+	while (ask_goes_on(ctl, &ask, r));
+	memcpy(ret->address, ask.address, sizeof(ret->address));
 	if (r == 0)
 		r = client_reply_parse(ret, verb, message.id);
-	return r < 0 ? fail_ask(ret, r) : 0;
+	return r < 0 ? ask_failed(ask.address, r) : 0;
 }

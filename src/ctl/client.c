@@ -168,29 +168,54 @@ receive_reply(int fd, enum message_verb verb, int64_t deadline_ns, struct buffer
 }
 
 int
-client_ask(const char *address, struct text line, enum message_verb verb, int64_t timeout_ns,
-	   struct buffer *ret_reply)
+client_connect(const char *address, int64_t deadline_ns, int *ret_fd)
 {
-	CLEANUP(buffer_done) struct buffer request = {.max = line.len + 1};
-	int64_t deadline_ns = clock_monotonic_ns() + timeout_ns;
 	CLEANUP(cleanup_close) int fd = -1;
 	struct address to;
 	int r;
 
 	r = address_of(address, &to);
-	if (r == 0)
-		r = buffer_append(&request, line);
-	if (r == 0)
-		r = buffer_append(&request, TEXT("\n"));
 	if (r < 0)
 		return r;
 	fd = socket(to.socket.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
 	r = connect_to(fd, &to, deadline_ns);
+	if (r < 0)
+		return r;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+int
+client_ask(const char *address, struct text line, enum message_verb verb, int64_t timeout_ns,
+	   struct buffer *ret_reply)
+{
+	CLEANUP(buffer_done) struct buffer request = {.max = line.len + 1};
+	int64_t deadline_ns = clock_monotonic_ns() + timeout_ns;
+	CLEANUP(cleanup_close) int fd = -1;
+	int r;
+
+	r = buffer_append(&request, line);
+	if (r == 0)
+		r = buffer_append(&request, TEXT("\n"));
+	if (r == 0)
+		r = client_connect(address, deadline_ns, &fd);
 	if (r == 0)
 		r = send_all(fd, (struct text){request.bytes, request.len}, deadline_ns);
 	return r < 0 ? r : receive_reply(fd, verb, deadline_ns, ret_reply);
+}
+
+void
+client_put_now(char ret[HERD_TIME_MAX + 1])
+{
+	int64_t now_ns = clock_now_ns();
+	char *end = text_put_u64(ret, (uint64_t)(now_ns / CLOCK_SECOND_NS));
+
+	*end++ = '.';
+	end = text_put_digits(end, (uint32_t)(now_ns % CLOCK_SECOND_NS), 9);
+	*end = '\0';
 }
 
 /* --- what came back -------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 	X(trace)         \
 	X(iamat)         \
 	X(whatsat)       \
+	X(bench)         \
 	X(places_query)  \
 	X(places_import) \
 	X(config)        \

@@ -3,7 +3,6 @@
  */
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/ask.h"
 #include "ctl/show.h"
@@ -32,17 +31,6 @@ check_operands(struct text id, struct text location, struct text time)
 	return 0;
 }
 
-static void
-put_now(char time[HERD_TIME_MAX + 1])
-{
-	int64_t now_ns = clock_now_ns();
-	char *end = text_put_u64(time, (uint64_t)(now_ns / CLOCK_SECOND_NS));
-
-	*end++ = '.';
-	end = text_put_digits(end, (uint32_t)(now_ns % CLOCK_SECOND_NS), 9);
-	*end = '\0';
-}
-
 static int
 iamat_run(struct ctl *ctl, int argc, char **argv)
 {
@@ -54,7 +42,7 @@ iamat_run(struct ctl *ctl, int argc, char **argv)
 	if (argc > 2)
 		time = argv[2];
 	else
-		put_now(now);
+		client_put_now(now);
 	r = check_operands(text_of(argv[0]), text_of(argv[1]), text_of(time));
 	if (r != 0)
 		return r;

@@ -24,7 +24,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "histogram.h"
+#include "base/histogram.h"
 #include "load-command.h"
 #include "usage.h"
 

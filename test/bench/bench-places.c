@@ -15,7 +15,7 @@
 #include "../random.h"
 #include "base/clock.h"
 #include "core/places.h"
-#include "histogram.h"
+#include "base/histogram.h"
 #include "places/import.h"
 #include "places/json.h"
 #include "usage.h"

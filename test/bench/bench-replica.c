@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "core/message.h"
 #include "flood/replica.h"
-#include "histogram.h"
+#include "base/histogram.h"
 #include "usage.h"
 
 enum {

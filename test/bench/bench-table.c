@@ -24,7 +24,7 @@
 
 #include "base/clock.h"
 #include "core/table.h"
-#include "histogram.h"
+#include "base/histogram.h"
 #include "usage.h"
 
 enum {

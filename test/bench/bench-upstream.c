@@ -26,7 +26,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "histogram.h"
+#include "base/histogram.h"
 #include "usage.h"
 
 enum {

@@ -15,7 +15,7 @@
 #include "flood/names.h"
 #include "flood/replica.h"
 #include "flood/teach.h"
-#include "../bench/histogram.h"
+#include "base/histogram.h"
 #include "simulate-net.h"
 #include "simulate-plan.h"
 #include "simulate-truth.h"

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "core/fix.h"
-#include "../bench/histogram.h"
+#include "base/histogram.h"
 
 struct watch; /* opaque */
 

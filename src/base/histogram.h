@@ -1,5 +1,5 @@
-#ifndef BENCH_HISTOGRAM_H
-#define BENCH_HISTOGRAM_H
+#ifndef BASE_HISTOGRAM_H
+#define BASE_HISTOGRAM_H
 /*
  * Latencies in buckets that grow with the value: 32 to an octave, so a quantile
  * is at most 3 % too high, for any value, in fixed memory.
