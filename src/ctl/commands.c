@@ -9,6 +9,7 @@
 	X(members)       \
 	X(fixes)         \
 	X(watch)         \
+	X(top)           \
 	X(trace)         \
 	X(iamat)         \
 	X(whatsat)       \

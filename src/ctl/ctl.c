@@ -204,19 +204,34 @@ check_operands(const struct arranged *a)
 
 /* --- one command ----------------------------------------------------------------------------- */
 
-static int
-new_writer(struct writer **ret, const struct options *global)
+/* What the file's reader understands; the file is standard output, or what goes there. */
+static struct writer_setup
+setup_of(const struct options *global, FILE *file)
 {
 	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 	struct writer_setup setup = {
-		.file = stdout,
+		.file = file,
 		.terminal = isatty(STDOUT_FILENO) != 0,
 		.utf8 = escape_locale_is_utf8(),
 	};
 
 	setup.colour = setup.terminal && !options_value(global, "no-color") && !(no_color && no_color[0]) &&
 		       term && strcmp(term, "dumb") != 0;
+	return setup;
+}
+
+static int
+new_writer(struct writer **ret, const struct options *global, FILE *file)
+{
+	struct writer_setup setup = setup_of(global, file);
+
 	return options_value(global, "json") ? writer_new_json(ret, &setup) : writer_new_text(ret, &setup);
+}
+
+int
+ctl_new_page(const struct ctl *ctl, FILE *file, struct writer **ret)
+{
+	return new_writer(ret, ctl->global, file);
 }
 
 static int
@@ -231,7 +246,7 @@ run_command(const struct line *l, const struct conf *conf, bool bad_conf)
 			  .bad_conf = bad_conf};
 	int r, written;
 
-	r = new_writer(&out, &l->global);
+	r = new_writer(&out, &l->global, stdout);
 	if (r < 0)
 		return ctl_fail(CTL_FAILED, "Cannot begin: %s", strerror(-r));
 	ctl.out = out;

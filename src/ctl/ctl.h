@@ -6,6 +6,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -61,6 +62,9 @@ CLEANUP_POINTER(struct table, table_free);
 
 /* Attaches to the table, or says why not: 0, CTL_NO_HERD, CTL_FAILED. */
 int ctl_open_table(const struct ctl *ctl, struct table **ret);
+
+/* A writer like ctl->out, into a file whose bytes go to standard output later. */
+int ctl_new_page(const struct ctl *ctl, FILE *file, struct writer **ret);
 
 /* An option's argument as a number; when it was not given, *value stays. 0, or CTL_USAGE, said. */
 int ctl_option_count(const struct ctl *ctl, const char *name, uint32_t *value);

@@ -4,15 +4,13 @@
  * happens. Of several changes between two looks the last one is shown.
  */
 #include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/pattern.h"
+#include "ctl/pause.h"
 #include "ctl/show.h"
 
 #define INTERVAL_MIN_NS (10 * CLOCK_MSEC_NS)
@@ -29,15 +27,6 @@ struct watch {
 	bool knows_table; /* else the next look only remembers */
 	bool is_lost;	  /* and that was said */
 };
-
-static volatile sig_atomic_t stopped;
-
-static void
-on_signal(int signal)
-{
-	(void)signal;
-	stopped = 1;
-}
 
 /* Room for what is to be remembered of the table there is now. */
 static int
@@ -85,7 +74,8 @@ watch_show(struct watch *w, const struct herd_fix *fix, int64_t now_ns)
 static bool
 watch_is_over(const struct watch *w)
 {
-	return stopped || writer_fault(w->ctl->out) || (w->limit != UINT32_MAX && w->shown >= w->limit);
+	return pause_is_stopped() || writer_fault(w->ctl->out) ||
+	       (w->limit != UINT32_MAX && w->shown >= w->limit);
 }
 
 /* One look at every slot. */
@@ -127,18 +117,8 @@ watch_follow(struct watch *w)
 	return r == TABLE_E_MOVED ? watch_attach(w) : 0;
 }
 
-/* Until the next look. False: a signal came, or the reader left. */
-static bool
-watch_wait(const struct watch *w, const sigset_t *mask)
-{
-	struct timespec interval = {w->interval_ns / CLOCK_SECOND_NS, w->interval_ns % CLOCK_SECOND_NS};
-	struct pollfd reader = {.fd = STDOUT_FILENO}; /* only its end is waited for */
-
-	return ppoll(&reader, 1, &interval, mask) == 0 && !stopped;
-}
-
 static int
-watch_loop(struct watch *w, const sigset_t *mask)
+watch_loop(struct watch *w, const struct pause *pause)
 {
 	int r;
 
@@ -148,25 +128,8 @@ watch_loop(struct watch *w, const sigset_t *mask)
 			r = watch_look(w);
 		if (r == -EFAULT)
 			r = 0; /* cut short under us: watch_follow() will say what became of it */
-	} while (r == 0 && !watch_is_over(w) && watch_wait(w, mask));
+	} while (r == 0 && !watch_is_over(w) && pause_wait(pause, w->interval_ns) != PAUSE_STOP);
 	return r;
-}
-
-/* SIGINT and SIGTERM are the way to end this, so they only ever arrive in watch_wait(). */
-static void
-block_signals(sigset_t *ret_mask)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	sigset_t blocked;
-
-	sigemptyset(&blocked);
-	sigaddset(&blocked, SIGINT);
-	sigaddset(&blocked, SIGTERM);
-	sigprocmask(SIG_BLOCK, &blocked, ret_mask);
-	sigdelset(ret_mask, SIGINT);
-	sigdelset(ret_mask, SIGTERM);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
 }
 
 static int
@@ -179,7 +142,7 @@ watch_run(struct ctl *ctl, int argc, char **argv)
 		.interval_ns = CLOCK_SECOND_NS,
 		.limit = UINT32_MAX,
 	};
-	sigset_t mask;
+	struct pause pause;
 	int r;
 
 	r = ctl_option_duration(ctl, "interval", INTERVAL_MIN_NS, &w.interval_ns);
@@ -190,11 +153,11 @@ watch_run(struct ctl *ctl, int argc, char **argv)
 	if (r != 0 || w.limit == 0)
 		return r;
 	w.table = table;
-	block_signals(&mask);
+	pause_begin(&pause, -1);
 	r = watch_attach(&w);
 	if (r == 0) {
 		writer_list_begin(ctl->out, NULL);
-		r = watch_loop(&w, &mask);
+		r = watch_loop(&w, &pause);
 		writer_list_end(ctl->out);
 	}
 	free(w.seen);

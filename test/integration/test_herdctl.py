@@ -17,7 +17,7 @@ import harness
 from harness import LIMIT, until
 
 OK, NO, FAILED, NO_HERD, USAGE, CONFIG = 0, 1, 2, 3, 64, 78
-COMMANDS = ["status", "members", "fixes", "watch", "iamat", "whatsat", "bench", "places query", "places import", "config", "reload",
+COMMANDS = ["status", "members", "fixes", "watch", "top", "iamat", "whatsat", "bench", "places query", "places import", "config", "reload",
 	"add", "remove"]
 UCLA = "+34.068930-118.445127"
 HOSTILE = [b"esc-\x1b[31m\x07", b"back\\slash", b"quo\"te'", b"bad\xff\xfeutf", b"caf\xc3\xa9", b"c1-\xc2\x9b2J",

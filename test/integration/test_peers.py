@@ -260,3 +260,38 @@ def test_a_graph_without_an_end(herd, helper):
 	helper.replies["graph 0"] = {"hosts": [], "next": 5}
 	helper.replies["graph 5"] = {"hosts": [], "next": 5}
 	herd.ctl("flood", "graph", status=FAILED)
+
+
+# --- top ----------------------------------------------------------------------------------
+
+def growing(helper, *looks):
+	"""Replies to one look after the other, the last one again and again."""
+	replies = iter(looks)
+	last = [None]
+
+	class Replies(dict):
+		def get(self, key, default=None):
+			last[0] = next(replies, last[0])
+			helper.peers(*last[0])
+			return super().get(key, default)
+
+	helper.replies = Replies()
+
+
+def test_top_has_rates_of_links(herd, helper):
+	herd.member("Alpha")
+	growing(helper, [up("Jaquez", lines_in=1000, lines_out=50), up("Smith", lines_in=9)],
+		[up("Jaquez", lines_in=1400, lines_out=50, lag_changes=7, lag_seconds=0.25), up("Smith", lines_in=3), down("Campbell")])
+	first, = [json.loads(line) for line in herd.ctl("top", "--json", "--interval", "200ms", "--count", "1").splitlines()]
+	peers = {peer["host"]: peer for peer in first["peers"]}
+	assert peers["Jaquez"]["out_per_s"] == 0 and 500 < peers["Jaquez"]["in_per_s"] <= 2000	# 400 in 0.2 s or a little more
+	assert (peers["Jaquez"]["behind"], peers["Jaquez"]["lag"]) == (7, 0.25)
+	assert peers["Smith"]["in_per_s"] is None	# a new link: it counts from zero
+	assert peers["Campbell"] == {"host": "Campbell", "state": "down", "lag": None, "behind": 0, "in_per_s": None, "out_per_s": None}
+
+
+@pytest.mark.parametrize("reply", [b"", b"nonsense\n", b'{"ok":true}\n', b'{"ok":true,"role":"helper","peers":{}}\n'])
+def test_top_believes_no_helper(herd, helper, reply):
+	herd.member("Alpha")
+	helper.replies["peers"] = reply
+	assert json.loads(herd.ctl("top", "--json", "--interval", "200ms", "--count", "1"))["peers"] == []
