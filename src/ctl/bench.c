@@ -149,9 +149,11 @@ static int
 bench_run(struct ctl *ctl, int argc, char **argv)
 {
 	static struct load_result result;
+	struct progress progress = progress_begin();
 	struct ask ask;
 	struct load_plan plan = {
 		.address = ask.address,
+		.progress = &progress,
 		.connections = 8,
 		.depth = 1,
 		.clients = 100,

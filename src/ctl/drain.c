@@ -21,6 +21,7 @@
 #include "core/fix.h"
 #include "ctl/ctl.h"
 #include "ctl/program.h"
+#include "ctl/progress.h"
 #include "ctl/reply.h"
 #include "ctl/systemctl.h"
 
@@ -38,29 +39,20 @@ struct drain {
 	uint64_t pid, clients, left; /* at first; connected at first, and now */
 	int64_t began_ns, end_ns;
 	bool is_idle;
-	bool terminal, shown; /* a line of progress stands there */
+	struct progress progress;
 };
 
 /* --- what it waits for ----------------------------------------------------------------------- */
 
 static void
-clear_progress(struct drain *d)
-{
-	if (d->shown)
-		fputs("\r\033[K", stderr);
-	d->shown = false;
-}
-
-static void
 show_progress(struct drain *d, int64_t now_ns)
 {
-	if (!d->terminal)
-		return;
-	fprintf(stderr, "\r%s: %" PRIu64 " of %" PRIu64 " client%s left, %" PRId64 " s at most\033[K",
-		d->name, d->left, d->clients, d->clients == 1 ? "" : "s",
-		(d->end_ns - now_ns + CLOCK_SECOND_NS - 1) / CLOCK_SECOND_NS);
-	fflush(stderr);
-	d->shown = true;
+	const double share = d->clients ? 1 - (double)d->left / (double)d->clients : 0;
+
+	progress_show(&d->progress, share,
+		      "%s: %" PRIu64 " of %" PRIu64 " client%s left, %" PRId64 " s at most", d->name, d->left,
+		      d->clients, d->clients == 1 ? "" : "s",
+		      (d->end_ns - now_ns + CLOCK_SECOND_NS - 1) / CLOCK_SECOND_NS);
 }
 
 static void
@@ -84,18 +76,21 @@ wait_for_clients(struct drain *d)
 		nanosleep(&pause, NULL);
 		program_ask(d->member, d->ctl, HERD_CONTROL_STATUS, ASK_NS);
 		if (!program_is_ok(d->member)) {
-			if (clock_monotonic_ns() - heard_ns > SILENCE_NS)
-				return ctl_fail(CTL_FAILED,
-						"%s does not answer any more: %s; its sockets are closed: "
-						"`systemctl restart herd@%s` opens them again",
-						d->name, strerror(-d->member->error), d->name);
-			continue;
+			if (clock_monotonic_ns() - heard_ns <= SILENCE_NS)
+				continue;
+			progress_clear(&d->progress);
+			return ctl_fail(CTL_FAILED,
+					"%s does not answer any more: %s; its sockets are closed: "
+					"`systemctl restart herd@%s` opens them again",
+					d->name, strerror(-d->member->error), d->name);
 		}
-		if (program_pid(d->member) != d->pid || !reply_bool(d->member->reply, "draining"))
+		if (program_pid(d->member) != d->pid || !reply_bool(d->member->reply, "draining")) {
+			progress_clear(&d->progress);
 			return ctl_fail(
 				CTL_FAILED,
 				"%s was started again meanwhile and takes new clients: drain it again",
 				d->name);
+		}
 		heard_ns = clock_monotonic_ns();
 		take_reply(d);
 	}
@@ -175,7 +170,7 @@ drain(struct drain *d)
 		r = close_doors(d);
 	if (r == 0)
 		r = wait_for_clients(d);
-	clear_progress(d);
+	progress_clear(&d->progress);
 	return r == 0 ? stop(service) : r;
 }
 
@@ -203,7 +198,7 @@ drain_run(struct ctl *ctl, int argc, char **argv)
 {
 	CLEANUP(programs_done) struct programs p = {};
 	int64_t timeout_ns = TIMEOUT_NS;
-	struct drain d = {.ctl = ctl, .name = argv[0], .terminal = isatty(STDERR_FILENO) != 0};
+	struct drain d = {.ctl = ctl, .name = argv[0], .progress = progress_begin()};
 	int r;
 
 	r = ctl_option_duration(ctl, "timeout", CLOCK_MSEC_NS, &timeout_ns);

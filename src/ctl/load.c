@@ -6,6 +6,7 @@
 #include "ctl/load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -253,6 +254,15 @@ load_turn(struct load *l)
 	return r;
 }
 
+static void
+show_progress(const struct load *l)
+{
+	const int64_t done_ns = l->heard_ns - l->start_ns;
+
+	progress_show(l->plan->progress, (double)done_ns / (double)l->plan->for_ns, "%" PRIu64 " commands",
+		      l->commands);
+}
+
 int
 load_run(const struct load_plan *plan, struct load_result *ret)
 {
@@ -262,8 +272,11 @@ load_run(const struct load_plan *plan, struct load_result *ret)
 	l.start_ns = l.heard_ns = clock_monotonic_ns();
 	for (uint32_t i = 0; i < plan->connections && r == 0; i++)
 		r = begin_batch(&l, &l.connections[i]);
-	while (r == 0 && l.working > 0)
+	while (r == 0 && l.working > 0) {
+		show_progress(&l);
 		r = load_turn(&l);
+	}
+	progress_clear(plan->progress);
 	ret->took_ns = l.heard_ns - l.start_ns;
 	return r;
 }

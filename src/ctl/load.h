@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/histogram.h"
+#include "ctl/progress.h"
 #include "herd/fix.h"
 
 enum {
@@ -21,6 +22,7 @@ struct load_plan {
 	uint32_t clients;	/* ids: as many fixes are in the table afterwards */
 	uint32_t whatsat_share; /* of 100 commands */
 	int64_t for_ns, timeout_ns;
+	struct progress *progress; /* is cleared before load_run() returns */
 };
 
 struct load_result {

@@ -6,50 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "ctl/ctl.h"
+#include "ctl/progress.h"
 #include "places/import.h"
-
-#define PROGRESS_INTERVAL_NS (CLOCK_SECOND_NS / 10)
-
-struct import {
-	bool terminal;	  /* stderr is one */
-	bool shown;	  /* a line of progress stands there */
-	int64_t shown_ns; /* when it was written; monotonic */
-};
-
-static void
-clear_progress(struct import *import)
-{
-	if (import->shown)
-		fputs("\r\033[K", stderr);
-	import->shown = false;
-}
 
 static void
 import_complain(void *arg, const char *text)
 {
-	clear_progress(arg);
+	progress_clear(arg);
 	log_warning("%s", text);
 }
 
 static int
 import_progress(void *arg, uint64_t bytes, uint64_t total, uint64_t rows)
 {
-	struct import *import = arg;
-	int64_t now_ns = clock_monotonic_ns();
-
-	if (!import->terminal || (import->shown && now_ns - import->shown_ns < PROGRESS_INTERVAL_NS))
-		return 0;
 	if (total)
-		fprintf(stderr, "\r\033[K%3.0f %%  %ju rows", 100.0 * (double)bytes / (double)total,
-			(uintmax_t)rows);
+		progress_show(arg, (double)bytes / (double)total, "%ju rows", (uintmax_t)rows);
 	else
-		fprintf(stderr, "\r\033[K%ju MiB  %ju rows", (uintmax_t)(bytes >> 20), (uintmax_t)rows);
-	import->shown = true;
-	import->shown_ns = now_ns;
+		progress_show(arg, -1, "%ju MiB  %ju rows", (uintmax_t)(bytes >> 20), (uintmax_t)rows);
 	return 0;
 }
 
@@ -86,7 +61,7 @@ make_folder(const char *output)
 static int
 import_run(struct ctl *ctl, int argc, char **argv)
 {
-	struct import import = {.terminal = isatty(STDERR_FILENO) != 0};
+	struct progress progress = progress_begin();
 	const char *format = options_value(ctl->options, "format"),
 		   *output = options_value(ctl->options, "output");
 	struct import_options options = {
@@ -95,7 +70,7 @@ import_run(struct ctl *ctl, int argc, char **argv)
 		.attribution = options_value(ctl->options, "attribution"),
 		.complain = import_complain,
 		.progress = import_progress,
-		.arg = &import,
+		.arg = &progress,
 	};
 	struct import_report report;
 	int r;
@@ -105,7 +80,7 @@ import_run(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail(CTL_USAGE, "--format takes auto, geonames, csv or geojson, not '%s'", format);
 	make_folder(options.output);
 	r = import_file(&options, &report);
-	clear_progress(&import);
+	progress_clear(&progress);
 	if (report.rows_bad > IMPORT_COMPLAINTS_MAX)
 		log_warning("And %ju more rows like these",
 			    (uintmax_t)(report.rows_bad - IMPORT_COMPLAINTS_MAX));

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "ctl/ctl.h"
 #include "ctl/program.h"
+#include "ctl/progress.h"
 #include "ctl/systemctl.h"
 
 /* A unit has 90 seconds to start. */
@@ -83,12 +84,14 @@ show(struct writer *w, const struct program *p, int64_t took_ns)
 
 /* `left`: how many come after it. */
 static int
-restart_one(struct program *p, const struct ctl *ctl, int64_t timeout_ns, size_t left)
+restart_one(struct program *p, const struct ctl *ctl, int64_t timeout_ns, size_t left,
+	    struct progress *progress)
 {
 	int64_t began_ns = clock_monotonic_ns();
 	char unit[UNIT_MAX], unless[64];
 	const char *const arguments[] = {"restart", unit, NULL};
 	uint64_t before;
+	bool is_back;
 	int r;
 
 	unit_of(p, unit);
@@ -96,7 +99,9 @@ restart_one(struct program *p, const struct ctl *ctl, int64_t timeout_ns, size_t
 	program_ask(p, ctl, HERD_CONTROL_STATUS, ASK_NS);
 	before = program_pid(p);
 	r = systemctl(arguments, unless);
-	if (r == 0 && wait_for(p, ctl, before, began_ns + timeout_ns) < 0)
+	is_back = r == 0 && wait_for(p, ctl, before, began_ns + timeout_ns) == 0;
+	progress_clear(progress);
+	if (r == 0 && !is_back)
 		r = ctl_fail(CTL_FAILED,
 			     "%s was restarted, but does not answer; %s; `journalctl -u %s` may say why",
 			     p->name, unless, unit);
@@ -144,14 +149,19 @@ static int
 restart_all(struct ctl *ctl, struct programs *p, int64_t timeout_ns)
 {
 	bool is_rolling = options_value(ctl->options, "rolling");
+	struct progress progress = progress_begin();
 	int r = 0;
 
 	writer_object_begin(ctl->out, NULL);
 	writer_list_begin(ctl->out, "restarted");
 	if (!is_rolling)
 		r = restart_together(p, ctl, timeout_ns);
-	for (size_t i = 0; is_rolling && i < p->count && r == 0; i++)
-		r = restart_one(&p->at[i], ctl, timeout_ns, p->count - i - 1);
+	for (size_t i = 0; is_rolling && i < p->count && r == 0; i++) {
+		progress_show(&progress, (double)i / (double)p->count, "%s, %zu of %zu", p->at[i].name, i + 1,
+			      p->count);
+		r = restart_one(&p->at[i], ctl, timeout_ns, p->count - i - 1, &progress);
+	}
+	progress_clear(&progress);
 	writer_list_end(ctl->out);
 	writer_object_end(ctl->out);
 	return r;

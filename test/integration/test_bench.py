@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -58,6 +59,19 @@ def test_as_people_see_it(herd):
 	done = bench(shm=herd.shm)
 	assert done.returncode == OK
 	assert "p99 us" in done.stdout and "#" * 40 in done.stdout and "UP TO US" in done.stdout
+
+
+def test_progress_on_a_terminal(herd):
+	herd.flood()
+	herd.member("Alpha")
+	ours, theirs = os.openpty()
+	done = subprocess.run([harness.program("herdctl"), "--shm", herd.shm, "bench", "--for", "400ms"], check=False,
+		stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, timeout=harness.LIMIT, encoding="utf-8")
+	os.close(theirs)
+	said = os.read(ours, 65536)
+	os.close(ours)
+	assert done.returncode == OK and "\x1b" not in done.stdout
+	assert re.match(rb"(\[[#-]{24}\] +[0-9]+ %  [0-9]+ commands\x1b\[K\r){2,}", said) and said.endswith(b"\r\x1b[K"), said
 
 
 class Fake:

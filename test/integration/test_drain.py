@@ -209,7 +209,7 @@ def test_progress(herd):
 			said = b""
 			while b"s at most" not in said:
 				said += os.read(ours, 4096)
-			assert re.search(rb"\rAlpha: 1 of 1 client left, (60|59) s at most\x1b\[K", said), said
+			assert re.search(rb"^\[-{24}\]   0 %  Alpha: 1 of 1 client left, (60|59) s at most\x1b\[K\r", said), said
 			client.close()
 			assert b"drained  yes" in running.stdout.read()
 	assert running.returncode == OK and host.member.wait() == 0

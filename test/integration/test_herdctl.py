@@ -726,7 +726,7 @@ def test_import_progress_on_terminals(tmp_path):
 	source.write_text(CSV)
 	words = ["places", "import", str(source), "--output", str(tmp_path / "out"), "--config", os.devnull]
 	seen, status = on_terminal(*words, stream="stderr")
-	assert status == OK and b"rows" in seen and seen.endswith(b"\r\x1b[K"), seen
+	assert status == OK and re.match(rb"\[[#-]{24}\] +[0-9]+ %  [0-9]+ rows\x1b\[K\r", seen) and seen.endswith(b"\r\x1b[K"), seen
 
 
 # --- the manual page --------------------------------------------------------
