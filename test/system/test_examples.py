@@ -100,7 +100,8 @@ RUN = {
 	("herdctl.1", "# herdctl ca init"): Run(HOSTS % "Hill", "herdctl ca list | grep -i revoked"),
 	("README.md", "herdctl add Bravo                               # 127.0.0.1, the first free port from 12000 on"): Run("",
 		"systemctl is-active herd@Charlie; ! systemctl is-active herd@Bravo"),
-	("README.md", "systemd-sysusers && systemctl daemon-reload && systemctl start herd.target"): Run(),
+	("README.md", "systemd-sysusers && systemctl daemon-reload && systemctl start herd.target"): Run(TELL + "\n" + BRAVO,
+		"! systemctl is-active herd@Bravo", endless=(5,)),
 	("README.md", "herdctl ca init"): Run(HOSTS % "hill", "test -s /etc/herd/tls/host.key"),
 	("README.md", "herdctl places import cities15000.txt"): Run(CITY + "cities15000.txt"),
 	("README.md", "mkdir -p -m 700 /etc/credstore.encrypted"): Run(ASK,
@@ -209,7 +210,7 @@ def test_commands(machine, example):
 			background += "%s >/dev/null 2>&1 &\n" % command[:-len(" &")]
 			continue
 		if number in how.endless:
-			command = "timeout -s INT 1 %s; test $? -le 130" % command
+			command = "timeout -s INT 1 %s\ntest $? -le 130" % command
 		if how.is_typed:
 			command = "TERM=dumb script -qec %s /dev/null" % shlex.quote(command)
 		if background:	# lives in the shell that tries the last step
