@@ -1,8 +1,11 @@
 /*
  * Load: a closed loop of clients. Each connection sends `depth` commands at
  * once, waits until all are answered and sends the next; every reply is
- * compared with what was asked. It reports throughput, latency, and what the
- * server and itself used of their cores, as one line of JSON.
+ * compared with what was asked. With --rate the loop is open: batches are due
+ * at random moments, so many a second, whoever has been answered before sends
+ * the next, and latency counts from the moment it was due. It reports
+ * throughput, latency, and what the server and itself used of their cores, as
+ * one line of JSON.
  *
  * It shares the machine with the server, so it is built to be light: commands
  * are put together in place, read and sent in one call each, and nothing is
@@ -12,6 +15,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -19,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -60,7 +65,9 @@ struct load {
 	struct sockaddr_in server;
 	uint32_t connections, depth, sources;
 	double warm_s, measure_s, beyond_s, stagger_s, think_s;
-	bool once; /* a new connection for each command */
+	double rate;  /* batches a second in an open loop; 0: a closed one */
+	bool once;    /* a new connection for each command */
+	bool arrival; /* the kernel says when replies came */
 	pid_t pid;
 	int core;
 	/* at work */
@@ -69,6 +76,9 @@ struct load {
 	int epoll;
 	char *in;
 	uint32_t thinking;
+	struct connection **idle; /* open loop: those that may send */
+	uint32_t idle_count;
+	int64_t due_ns;		     /* when the next batch is */
 	uint32_t next_source, begun; /* connections that had their first batch */
 	int64_t begin_ns;
 	uint64_t handed_out; /* commands of a preload */
@@ -123,6 +133,8 @@ connection_open(struct load *l, struct connection *c)
 	if (c->fd < 0)
 		return -errno;
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (l->arrival && setsockopt(c->fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof(one)) < 0)
+		return -errno;
 	r = connection_bind(l, c->fd);
 	if (r < 0)
 		return r;
@@ -209,6 +221,34 @@ connection_take(struct load *l, struct connection *c, struct text in, int64_t no
 	return in.at - start;
 }
 
+/* As recv(); when the last byte came. */
+static ssize_t
+connection_receive(struct load *l, struct connection *c, void *in, int64_t *ret_now_ns)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[256];
+	} control;
+	struct iovec part = {in, LOAD_IN};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *at;
+	struct timespec came;
+	ssize_t n;
+
+	if (l->arrival) {
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
+	n = recvmsg(c->fd, &message, 0);
+	*ret_now_ns = clock_now_ns();
+	at = l->arrival && n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (at && at->cmsg_level == SOL_SOCKET && at->cmsg_type == SO_TIMESTAMPNS) {
+		memcpy(&came, CMSG_DATA(at), sizeof(came));
+		*ret_now_ns = came.tv_sec * CLOCK_SECOND_NS + came.tv_nsec;
+	}
+	return n;
+}
+
 /* One read; what is no whole reply yet is kept in front of the next. */
 static int
 connection_read(struct load *l, struct connection *c, int64_t *ret_now_ns)
@@ -217,12 +257,11 @@ connection_read(struct load *l, struct connection *c, int64_t *ret_now_ns)
 	ssize_t n, taken;
 
 	memcpy(l->in, c->rest, c->rest_len);
-	n = recv(c->fd, l->in + c->rest_len, LOAD_IN, 0);
+	n = connection_receive(l, c, l->in + c->rest_len, &now_ns);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	if (n == 0)
 		return -EPIPE;
-	now_ns = clock_now_ns();
 	l->bytes_in += (uint64_t)n;
 	taken = connection_take(l, c, (struct text){l->in, c->rest_len + (size_t)n}, now_ns);
 	if (taken < 0)
@@ -240,13 +279,17 @@ connection_next(struct load *l, struct connection *c, int64_t now_ns)
 {
 	int r = 0;
 
+	if (l->rate > 0) {
+		l->idle[l->idle_count++] = c;
+		return 0;
+	}
 	if (l->think_s > 0 && c->asks_ns == 0) {
 		c->asks_ns = now_ns + (int64_t)(drand48() * l->think_s * 1e9);
 		l->thinking++;
 		return 0;
 	}
 	load_source_set_time(&l->source, now_ns);
-	c->sent_ns = now_ns;
+	c->sent_ns = l->arrival ? clock_now_ns() : now_ns;
 	if (l->once) {
 		close(c->fd);
 		r = connection_open(l, c);
@@ -325,7 +368,9 @@ load_begin(struct load *l)
 
 		c->sent_ns = clock_now_ns();
 		r = connection_open(l, c);
-		if (r == 0)
+		if (r == 0 && l->rate > 0)
+			l->idle[l->idle_count++] = c;
+		else if (r == 0)
 			r = connection_ask(l, c);
 	}
 	return r;
@@ -346,7 +391,26 @@ load_start(struct load *l)
 	}
 	load_source_set_time(&l->source, now_ns);
 	l->begin_ns = clock_monotonic_ns();
+	l->due_ns = now_ns;
 	return load_begin(l);
+}
+
+/* What is due is sent, as far as there are connections for it. */
+static int
+load_send_due(struct load *l)
+{
+	int64_t now_ns = clock_now_ns();
+	int r = 0;
+
+	while (r == 0 && l->due_ns <= now_ns && l->idle_count > 0) {
+		struct connection *c = l->idle[--l->idle_count];
+
+		load_source_set_time(&l->source, now_ns);
+		c->sent_ns = l->due_ns;
+		r = connection_ask(l, c);
+		l->due_ns += (int64_t)(-log(1 - drand48()) / l->rate * 1e9);
+	}
+	return r;
 }
 
 /* Those who have thought long enough go on. */
@@ -375,7 +439,14 @@ load_wait(struct load *l, struct epoll_event *events)
 	bool is_waking = l->begun < l->connections || l->thinking > 0;
 	int n;
 
-	if (is_waking)
+	if (l->rate > 0 && l->idle_count > 0) {
+		int64_t left_ns = l->due_ns - clock_now_ns();
+
+		is_waking = true;
+		wait = (struct timespec){.tv_nsec = left_ns < 0		  ? 0
+						    : left_ns < 999999999 ? (long)left_ns
+									  : 999999999};
+	} else if (is_waking)
 		wait = (struct timespec){.tv_nsec = LOAD_TICK_US * 1000};
 	n = epoll_pwait2(l->epoll, events, LOAD_EVENTS, &wait, NULL);
 	if (n < 0)
@@ -398,6 +469,8 @@ load_run(struct load *l)
 			r = load_begin(l);
 		if (r == 0 && l->thinking > 0)
 			r = load_go_on(l);
+		if (r == 0 && l->rate > 0)
+			r = load_send_due(l);
 		for (int i = 0; i < n && r == 0; i++)
 			r = connection_on_event(l, events[i].data.ptr, events[i].events);
 		if (r == 0)
@@ -414,8 +487,10 @@ load_prepare(struct load *l)
 		return -errno;
 	l->in = malloc(LOAD_REST + LOAD_IN);
 	l->connection = calloc(l->connections, sizeof(*l->connection));
-	if (!l->in || !l->connection)
+	l->idle = calloc(l->connections, sizeof(struct connection *));
+	if (!l->in || !l->connection || !l->idle)
 		return -ENOMEM;
+	(void)prctl(PR_SET_TIMERSLACK, 1UL); /* an open loop is to be on time */
 	for (uint32_t i = 0; i < l->connections; i++) {
 		struct connection *c = &l->connection[i];
 
@@ -442,6 +517,7 @@ load_done(struct load *l)
 		free(c->rest);
 	}
 	free(l->connection);
+	free(l->idle);
 	free(l->in);
 	if (l->epoll >= 0)
 		close(l->epoll);
@@ -507,6 +583,10 @@ load_usage(FILE *out)
 		"  --seconds SECONDS   2\n"
 		"  --beyond SECONDS    latencies are told less this, 0\n"
 		"  --stagger SECONDS   until the last connection has begun, 0\n"
+		"  --rate N            batches a second in an open loop, on connections that wait for "
+		"nothing\n"
+		"  --arrival           latency ends when the kernel has the reply, not when we have come to "
+		"read it\n"
 		"  --think SECONDS     at most, before the next batch, at random, 0\n"
 		"  --clients N         ids to choose from, 1000000\n"
 		"  --preload           send each id once instead\n"
@@ -571,6 +651,8 @@ enum load_option {
 	OPTION_BEYOND,
 	OPTION_STAGGER,
 	OPTION_THINK,
+	OPTION_RATE,
+	OPTION_ARRIVAL,
 	OPTION_CLIENTS,
 	OPTION_PRELOAD,
 	OPTION_IN_TURN,
@@ -597,6 +679,8 @@ static const struct option load_options[] = {
 	{"beyond", required_argument, NULL, OPTION_BEYOND},
 	{"stagger", required_argument, NULL, OPTION_STAGGER},
 	{"think", required_argument, NULL, OPTION_THINK},
+	{"rate", required_argument, NULL, OPTION_RATE},
+	{"arrival", no_argument, NULL, OPTION_ARRIVAL},
 	{"clients", required_argument, NULL, OPTION_CLIENTS},
 	{"preload", no_argument, NULL, OPTION_PRELOAD},
 	{"in-turn", no_argument, NULL, OPTION_IN_TURN},
@@ -639,6 +723,17 @@ load_take_option(struct load *l, int option, const char *value)
 		return load_parse_seconds(value, &l->measure_s);
 	case OPTION_BEYOND:
 		return load_parse_seconds(value, &l->beyond_s);
+	case OPTION_RATE: {
+		uint32_t rate;
+
+		if (!load_parse_count(value, 1, 10000000, &rate))
+			return false;
+		l->rate = rate;
+		return true;
+	}
+	case OPTION_ARRIVAL:
+		l->arrival = true;
+		return true;
 	case OPTION_THINK:
 		return load_parse_seconds(value, &l->think_s);
 	case OPTION_STAGGER:
