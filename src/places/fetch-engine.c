@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "net/loop.h"
@@ -63,7 +62,7 @@ struct engine {
 	uint64_t *connections;
 
 	char *proxy, *user_agent;
-	unsigned int connections_max;
+	unsigned int connections_max, streams;
 	X509_STORE *authorities; /* NULL: no_tls says why */
 	char no_tls[WHY_MAX];
 
@@ -194,6 +193,8 @@ start_multi(struct engine *e)
 	       curl_multi_setopt(e->multi, CURLMOPT_SOCKETDATA, e) == CURLM_OK &&
 	       curl_multi_setopt(e->multi, CURLMOPT_TIMERFUNCTION, set_time) == CURLM_OK &&
 	       curl_multi_setopt(e->multi, CURLMOPT_TIMERDATA, e) == CURLM_OK &&
+	       (e->streams == 0 ||
+		curl_multi_setopt(e->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)e->streams) == CURLM_OK) &&
 	       curl_multi_setopt(e->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)e->connections_max) ==
 		       CURLM_OK &&
 	       curl_multi_setopt(e->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)e->connections_max) ==
@@ -226,17 +227,6 @@ engine_on_idle(evutil_socket_t unused, short what, void *arg)
 
 /* --- what all transfers share ------------------------------------------------------ */
 
-static curl_socket_t
-open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
-{
-	struct engine *e = arg;
-
-	(void)purpose;
-	assert(e->magic == ENGINE_MAGIC);
-	(*e->connections)++;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
-}
-
 static CURLcode
 set_authorities(CURL *easy, void *context, void *arg)
 {
@@ -251,11 +241,9 @@ set_authorities(CURL *easy, void *context, void *arg)
 }
 
 static bool
-set_socket_options(CURL *easy, struct engine *e)
+set_socket_options(CURL *easy)
 {
-	return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, e) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
+	return curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_S) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S) == CURLE_OK &&
@@ -308,7 +296,7 @@ engine_get(struct engine *e)
 	if (e->spare_count)
 		return e->spare[--e->spare_count];
 	easy = curl_easy_init();
-	if (easy && set_socket_options(easy, e) && set_tls_options(easy, e) && set_http_options(easy, e))
+	if (easy && set_socket_options(easy) && set_tls_options(easy, e) && set_http_options(easy, e))
 		return easy;
 	curl_easy_cleanup(easy);
 	return NULL;
@@ -321,6 +309,22 @@ engine_put(struct engine *e, CURL *easy)
 		e->spare[e->spare_count++] = easy;
 	else
 		curl_easy_cleanup(easy);
+}
+
+void
+engine_spread(struct engine *e, unsigned int streams)
+{
+	if (e->streams == streams)
+		return;
+	e->streams = streams;
+	if (e->multi)
+		(void)curl_multi_setopt(e->multi, CURLMOPT_MAX_CONCURRENT_STREAMS, (long)streams);
+}
+
+void
+engine_count(struct engine *e)
+{
+	(*e->connections)++;
 }
 
 /* --- transfers --------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ struct engine; /* opaque */
 /* Something happened in curl: see engine_take(). Comes from the event loop only. The engine may be freed. */
 typedef void engine_turned(void *arg);
 
-/* *connections counts attempts to connect. */
+/* *connections counts what engine_count() is called for: attempts to connect. */
 int engine_new(struct engine **ret, struct event_base *base, const struct fetch_options *options,
 	       engine_turned *turned, void *arg, uint64_t *connections);
 
@@ -31,6 +31,11 @@ void engine_put(struct engine *e, CURL *easy);
 /* Hands a transfer over; nothing is sent before engine_kick(). Negative errno. */
 int engine_add(struct engine *e, CURL *easy);
 void engine_kick(struct engine *e);
+
+/* So many requests at most on a connection of HTTP/2, from now on. */
+void engine_spread(struct engine *e, unsigned int streams);
+
+void engine_count(struct engine *e);
 
 /* A transfer is given up. */
 void engine_remove(struct engine *e, CURL *easy);

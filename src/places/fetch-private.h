@@ -51,6 +51,8 @@ struct fetch_request {
 	int64_t retry_after_ns;
 	unsigned int status;
 	bool reused, is_http2, is_encoded;
+	bool is_opening; /* this and `opened`: of fetch-origin.c */
+	uint32_t opened;
 	char content_type[128];
 	char error[CURL_ERROR_SIZE];
 };

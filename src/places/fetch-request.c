@@ -8,15 +8,18 @@
  * them: what is in a header or a query may be a key.
  */
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/digits.h"
-#include "places/fetch-private.h"
+#include "places/fetch-origin.h"
 
 enum {
 	HEADER_BYTES_MAX = 64 << 10, /* of one answer, 100 Continue and trailers too */
@@ -258,6 +261,60 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
 	return part.len;
 }
 
+/* --- going out ------------------------------------------------------------------------------ */
+
+/* ALPN. What goes through a proxy may not be asked; then the answer tells. */
+static bool
+connection_is_http2(const struct fetch_request *r)
+{
+	const struct curl_tlssessioninfo *tls = NULL;
+	const unsigned char *name = NULL;
+	unsigned int len = 0;
+
+	if (curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
+	    tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals)
+		SSL_get0_alpn_selected(tls->internals, &name, &len);
+	return len == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+/* From within curl, as the next ones. */
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct fetch_request *r = arg;
+	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+
+	(void)purpose;
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	engine_count(r->engine);
+	origin_opened(r);
+	return fd;
+}
+
+/* Whoever opened it may be gone. */
+static int
+close_socket(void *arg, curl_socket_t fd)
+{
+	origin_closed(arg);
+	return close(fd);
+}
+
+/* There is a connection, and the request goes out now. */
+static int
+on_connected(void *arg, char *to, char *from, int to_port, int from_port)
+{
+	struct fetch_request *r = arg;
+
+	(void)to;
+	(void)from;
+	(void)to_port;
+	(void)from_port;
+	if (r->is_opening || r->opened || !r->origin->is_http2)
+		origin_sends(r, connection_is_http2(r));
+	return CURL_PREREQFUNC_OK;
+}
+
 /* --- handing over -------------------------------------------------------------------------------- */
 
 static long
@@ -281,6 +338,12 @@ request_prepare(struct fetch_request *r)
 		    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, whole_ms(r->connect_timeout_ns)) ==
 			    CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->curl_error) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, r) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, r->origin) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) == CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_PREREQDATA, r) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_HEADERDATA, r) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&

@@ -1,8 +1,7 @@
 /*
  * curl gets only what its connections can carry: whatever waits there is looked
  * at again and again, so thousands wait here instead, in a queue for each
- * server. A server of HTTP/1.1 has one request on a connection; when its
- * answers came by HTTP/2, many.
+ * server (fetch-origin.c).
  *
  * Callbacks come when curl has returned and nothing is half done: they may
  * start, cancel, and free everything.
@@ -16,121 +15,25 @@
 
 #include "base/clock.h"
 #include "net/loop.h"
-#include "places/fetch-private.h"
+#include "places/fetch-origin.h"
 
 enum {
 	FETCH_MAGIC = 0x46455443,   /* "FETC" */
 	REQUEST_MAGIC = 0x46455251, /* "FERQ" */
-	STREAMS = 100,		    /* on a connection: what curl allows, and servers usually */
-	ORIGINS_MAX = 16,	    /* remembered without a request */
 	ENGINES_MAX = 8,	    /* older settings still under way */
 	WORK_NS = 200000, /* for callbacks, and as much for handing over, before others get their turn */
-};
-
-TAILQ_HEAD(request_list, fetch_request);
-
-/* A server. */
-struct fetch_origin {
-	struct fetch_origin *next;
-	struct text name; /* behind the struct */
-	struct request_list waiting;
-	uint32_t under_way;
-	bool is_http2;	 /* its last answer was */
-	uint32_t window; /* of HTTP/2: requests handed over at most; grows with each answer */
 };
 
 struct fetch {
 	unsigned int magic;
 	struct event_base *base;
 	struct event *on_turn;
-	unsigned int connections_max;
 	struct engine *engines[ENGINES_MAX]; /* the first is for requests to come */
-	struct fetch_origin *origins;
-	size_t origin_count;
+	struct origins origins;
 	struct request_list under_way, ended;
 	struct fetch_counts counts;
 	bool is_turning, is_freed;
 };
-
-/* --- servers ------------------------------------------------------------------------ */
-
-static bool
-origin_is_idle(const struct fetch_origin *o)
-{
-	return o->under_way == 0 && TAILQ_EMPTY(&o->waiting);
-}
-
-static void
-forget_origins(struct fetch *f, size_t max)
-{
-	struct fetch_origin **at = &f->origins;
-
-	while (*at && f->origin_count > max) {
-		struct fetch_origin *o = *at;
-
-		if (!origin_is_idle(o)) {
-			at = &o->next;
-			continue;
-		}
-		*at = o->next;
-		free(o);
-		f->origin_count--;
-	}
-}
-
-static struct fetch_origin *
-get_origin(struct fetch *f, struct text name)
-{
-	struct fetch_origin *o = f->origins;
-
-	while (o && !text_equal(o->name, name))
-		o = o->next;
-	if (o)
-		return o;
-	o = calloc(1, sizeof(*o) + name.len);
-	if (!o)
-		return NULL;
-	forget_origins(f, ORIGINS_MAX - 1);
-	memcpy(o + 1, name.at, name.len);
-	o->name = (struct text){(const char *)(o + 1), name.len};
-	TAILQ_INIT(&o->waiting);
-	o->next = f->origins;
-	f->origins = o;
-	f->origin_count++;
-	return o;
-}
-
-/* Connections that so many of its requests take. */
-static uint32_t
-origin_connections(const struct fetch_origin *o, uint32_t requests)
-{
-	return o->is_http2 ? (requests + STREAMS - 1) / STREAMS : requests;
-}
-
-/* Whose turn it is: of those whose next request can be carried the one that came first; NULL: nobody's. */
-static struct fetch_origin *
-next_origin(const struct fetch *f)
-{
-	struct fetch_origin *next = NULL;
-	uint32_t used = 0;
-
-	for (struct fetch_origin *o = f->origins; o; o = o->next)
-		used += origin_connections(o, o->under_way);
-	for (struct fetch_origin *o = f->origins; o; o = o->next) {
-		struct fetch_request *first = TAILQ_FIRST(&o->waiting);
-		uint32_t more;
-
-		if (!first || (next && TAILQ_FIRST(&next->waiting)->number < first->number))
-			continue;
-		/* Thousands at once would wait in curl for connections that are not there yet. */
-		if (o->is_http2 && o->under_way >= f->connections_max + o->window)
-			continue;
-		more = origin_connections(o, o->under_way + 1) - origin_connections(o, o->under_way);
-		if (more == 0 || used < f->connections_max)
-			next = o;
-	}
-	return next;
-}
 
 /* --- a request's way ------------------------------------------------------------------ */
 
@@ -147,7 +50,7 @@ static void
 leave_queue(struct fetch_request *r)
 {
 	assert(r->state == REQUEST_WAITING);
-	TAILQ_REMOVE(&r->origin->waiting, r, link);
+	origin_unqueue(r);
 	r->fetch->counts.waiting--;
 }
 
@@ -159,8 +62,7 @@ leave_engine(struct fetch_request *r)
 	engine_put(r->engine, r->easy);
 	r->easy = NULL;
 	TAILQ_REMOVE(&r->fetch->under_way, r, link);
-	if (--r->origin->under_way == 0)
-		r->origin->window = 0; /* its connections may be gone when it is asked again */
+	origin_end(r);
 	r->fetch->counts.under_way--;
 	retire_engines(r->fetch);
 }
@@ -242,23 +144,13 @@ hand_over(struct fetch *f, struct fetch_request *r)
 		return false;
 	}
 	r->state = REQUEST_UNDER_WAY;
-	r->origin->under_way++;
+	origin_begin(&f->origins, r);
 	f->counts.under_way++;
 	TAILQ_INSERT_TAIL(&f->under_way, r, link);
 	return true;
 }
 
 /* --- a turn ------------------------------------------------------------------------------ */
-
-static void
-note_answer(struct fetch_origin *o, bool is_http2)
-{
-	o->is_http2 = is_http2;
-	if (!is_http2)
-		o->window = 0;
-	else if (o->window < UINT32_MAX / 2)
-		o->window++;
-}
 
 /* What ended in curl. */
 static void
@@ -277,7 +169,7 @@ collect(struct fetch *f)
 			assert(r && r->magic == REQUEST_MAGIC);
 			request_judge(r, code);
 			if (r->result == FETCH_DONE)
-				note_answer(r->origin, r->is_http2);
+				origin_answered(r->origin, r->is_http2);
 			leave_engine(r);
 			end_request(r);
 		}
@@ -326,13 +218,14 @@ hand_over_some(struct fetch *f)
 	bool is_kick_due = false, is_more = false;
 	struct fetch_origin *o;
 
-	while (!is_more && (o = next_origin(f)) != NULL) {
+	engine_spread(f->engines[0], origins_spread(&f->origins));
+	while (!is_more && (o = origins_next(&f->origins)) != NULL) {
 		is_kick_due |= hand_over(f, TAILQ_FIRST(&o->waiting));
 		is_more = clock_monotonic_ns() >= end;
 	}
 	if (is_kick_due)
-		engine_kick(f->engines[0]);
-	return is_more;
+		engine_kick(f->engines[0]); /* which may have made room */
+	return origins_next(&f->origins) != NULL;
 }
 
 static void
@@ -410,7 +303,7 @@ fetch_start(struct fetch_request **ret, struct fetch *f, const struct fetch_ques
 	request->fetch = f;
 	request->answered = answered;
 	request->arg = arg;
-	request->origin = get_origin(f, request_origin(request->url));
+	request->origin = origins_get(&f->origins, request_origin(request->url));
 	r = request->origin ? start_deadline(request) : -ENOMEM;
 	if (r < 0) {
 		drop_request(request);
@@ -418,7 +311,7 @@ fetch_start(struct fetch_request **ret, struct fetch *f, const struct fetch_ques
 	}
 	request->number = f->counts.started++;
 	f->counts.waiting++;
-	TAILQ_INSERT_TAIL(&request->origin->waiting, request, link);
+	origin_queue(request);
 	turn_soon(f);
 	*ret = request;
 	return 0;
@@ -464,7 +357,7 @@ fetch_configure(struct fetch *f, const struct fetch_options *options)
 		return r;
 	f->engines[spare] = f->engines[0];
 	f->engines[0] = e;
-	f->connections_max = options->connections_max ? options->connections_max : 1;
+	f->origins.connections_max = options->connections_max ? options->connections_max : 1;
 	retire_engines(f);
 	turn_soon(f);
 	return 0;
@@ -487,7 +380,8 @@ fetch_new(struct fetch **ret, struct event_base *base, const struct fetch_option
 		return -ENOMEM;
 	f->magic = FETCH_MAGIC;
 	f->base = base;
-	f->connections_max = options->connections_max ? options->connections_max : 1;
+	f->origins.connections_max = options->connections_max ? options->connections_max : 1;
+	(void)origins_spread(&f->origins);
 	TAILQ_INIT(&f->under_way);
 	TAILQ_INIT(&f->ended);
 	f->on_turn = event_new(base, -1, 0, fetch_on_turn, f);
@@ -510,7 +404,7 @@ drop_all(struct fetch *f)
 		take_back(r);
 		drop_request(r);
 	}
-	for (struct fetch_origin *o = f->origins; o; o = o->next)
+	for (struct fetch_origin *o = f->origins.first; o; o = o->next)
 		while ((r = TAILQ_FIRST(&o->waiting)) != NULL) {
 			take_back(r);
 			drop_request(r);
@@ -524,9 +418,9 @@ fetch_free(struct fetch *f)
 		return NULL;
 	assert(f->magic == FETCH_MAGIC && !f->is_freed);
 	drop_all(f);
-	forget_origins(f, 0);
 	for (size_t i = 0; i < ENGINES_MAX; i++)
 		f->engines[i] = engine_free(f->engines[i]);
+	origins_forget(&f->origins, 0);
 	if (f->on_turn)
 		event_free(f->on_turn);
 	f->is_freed = true;
