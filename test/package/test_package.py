@@ -31,7 +31,7 @@ PLACES = [
 	r"/usr/lib/(sysusers|tmpfiles)\.d/herd\.conf",
 	r"/usr/bin/herdctl",
 	r"/usr/sbin/herd-(member|flood)",
-	r"/usr/share/man/man[158]/herd[a-z@.-]*\.[158]\.gz",
+	r"/usr/share/man/man[1578]/herd[a-z@.-]*\.[1578]\.gz",
 	r"/usr/share/bash-completion/completions/herdctl",
 	r"/usr/share/zsh/vendor-completions/_herdctl",
 	r"/usr/share/doc/herd/[A-Za-z.]+",
