@@ -309,6 +309,34 @@ def test_a_thousand_ask_differently_over_few_connections(web, upstream, http2):
 	upstream.check()
 
 
+@pytest.mark.parametrize("http2", [True, False])
+@pytest.mark.parametrize("stays", [True, False])
+def test_whom_nobody_waits_for_is_told(web, upstream, http2, stays):
+	upstream.door(http2=http2)
+	member = web.start("google", timeout="60s")
+	upstream.fault("hold")
+	with member.client() as connection:
+		ids = people(connection, 7)
+		if stays:
+			connection.send(b"WHATSAT %s 10 5\n" % ids[5])
+		leaver = member.client()
+		for id in ids[:5]:
+			leaver.send(b"WHATSAT %s 10 5\n" % id)
+		upstream.wait_held("google", 5 + stays)
+		leaver.reset()
+		if stays:	# it is told with what it is told next
+			connection.send(b"WHATSAT %s 10 5\n" % ids[6])
+			until(lambda: upstream.count("google")["requests"] == 7, "the seventh question")
+		until(lambda: upstream.count("google")["in_flight"] == 2 * stays, "the service knows that five are not wanted", 1)
+		upstream.well()
+		upstream.release()
+		for id in ids[5:] if stays else ():
+			assert take(connection, id)["status"] == "OK"
+		connection.send(b"WHATSAT %s 10 5\n" % ids[0])
+		assert take(connection, ids[0])["status"] == "OK"
+	upstream.check()
+
+
 def test_different_questions_are_not_one(web, upstream):
 	member = web.start("google")
 	upstream.fault("hold")
