@@ -21,7 +21,7 @@ enum {
 	FETCH_MAGIC = 0x46455443,   /* "FETC" */
 	REQUEST_MAGIC = 0x46455251, /* "FERQ" */
 	ENGINES_MAX = 8,	    /* older settings still under way */
-	WORK_NS = 200000, /* for callbacks, and as much for handing over, before others get their turn */
+	WORK_NS = 50000, /* for callbacks, and as much for handing over, before others get their turn */
 };
 
 struct fetch {
