@@ -40,7 +40,8 @@ class Client(threading.Thread):
 				self.broken += 1
 				self.hang_up()
 			except ConnectionRefusedError as error:
-				self.wrong.append("refused: %s" % error)
+				if not self.load.ending:
+					self.wrong.append("refused: %s" % error)
 				self.hang_up()
 			except Exception as error:	# whatever it was, the test has to hear of it
 				self.wrong.append(repr(error))
@@ -78,6 +79,7 @@ class Load:
 		self.doors = doors
 		self.reply_s = reply_s
 		self.enough = threading.Event()
+		self.ending = False	# set to True: from now on nobody may be there
 		self.clients = [Client(self, n) for n in range(clients)]
 
 	def __enter__(self):
@@ -91,7 +93,7 @@ class Load:
 		for client in self.clients:
 			client.join(2 * self.reply_s)
 			assert not client.is_alive(), "a client is stuck"
-		if kind is None:
+		if kind is None and not self.ending:
 			self.check()
 
 	def acknowledged(self):

@@ -405,11 +405,11 @@ class Machine:
 		with self.inside_network():
 			return harness.Datagrams(where)
 
-	def install(self, deb, **options):
-		"""Installs a package; what it depends on is there."""
+	def install(self, deb, keep=False, **options):
+		"""Installs a package; what it depends on is there. `keep`: dpkg need not ask whose settings are to stay."""
 		name = "/root/" + os.path.basename(deb)
 		shutil.copy(deb, self.path(name))
-		return self.run("dpkg", "--install", name, **options)
+		return self.run("dpkg", *(["--force-confold"] if keep else []), "--install", name, **options)
 
 
 def inner_pid(pid):

@@ -10,7 +10,8 @@ import root
 from load import Load
 
 MEMBER, HELPER = "herd@Alpha.service", "herd-flood.service"
-DOORS = ["/run/herd/Alpha.sock", "/run/herd/Bravo.sock", ("127.0.0.1", 12000)]
+TCP = [("127.0.0.1", 12000)]
+DOORS = ["/run/herd/Alpha.sock", "/run/herd/Bravo.sock"] + TCP
 
 # What a machine writes by itself, and what dpkg keeps as its own history.
 RESTLESS = re.compile(r"/(var/log|var/cache|var/lib/systemd|var/lib/apt|tmp|var/tmp|root|proc|sys|dev|run)(/|$)|"
@@ -31,6 +32,9 @@ def versions(images):
 		assert count == 1
 		with open(control, "w", encoding="utf-8") as file:
 			file.write(text)
+		if what != "broken":	# dpkg asks about settings only where both sides changed them
+			with open(os.path.join(folder, "etc/herd/herd.conf"), "a", encoding="utf-8") as file:
+				file.write("# %s\n" % what)
 		if what == "broken":
 			shutil.copy("/bin/false", os.path.join(folder, "usr/sbin/herd-member"))
 		made[what] = os.path.join(images.folder, "herd_%s.deb" % what)
@@ -55,11 +59,14 @@ def test_upgrade_and_downgrade_under_load(machine, versions, way):
 	kept = {name: machine.read(name) for name in ("/etc/herd/herd.conf", "/etc/herd/herd.conf.d/member-Bravo.conf")}
 	pids = {unit: machine.main_pid(unit) for unit in (MEMBER, "herd@Bravo.service", HELPER)}
 	with Load(machine, DOORS) as load:
-		machine.install(versions[way])
+		machine.install(versions[way], keep=True)
 		load.progress()
+	# Each of two members ends what is connected to it once, and no connection ends twice for one restart.
+	assert load.broken() <= 2 * len(load.clients), [client.broken for client in load.clients]
 	assert machine.sh("dpkg-query -W -f '${Version}' herd").endswith({"after": "+after", "before": "~before"}[way])
 	for name, text in kept.items():
 		assert machine.read(name) == text
+	assert machine.read("/etc/herd/herd.conf.dpkg-dist").endswith("# %s\n" % way)	# the package's own, to compare
 	for unit, pid in pids.items():
 		assert machine.active(unit) == "active" and machine.main_pid(unit) not in (0, pid), unit
 	started = {unit: int(machine.show(unit, "ExecMainStartTimestampMonotonic")) for unit in pids}
@@ -102,6 +109,32 @@ def test_remove_keeps_settings_and_state(machine):
 	machine.reboot()
 	units = machine.systemctl("list-units", "--plain", "--no-legend", "--all", "herd*").splitlines()
 	assert [unit for unit in units if "not-found" not in unit] == []
+
+
+def test_removed_and_installed_again_under_load(machine, images):
+	"""Whatever was acknowledged up to the last moment is there again."""
+	with Load(machine, TCP) as load:
+		load.ending = True
+		machine.run("dpkg", "--remove", "herd")
+	assert not machine.pids(MEMBER) and not machine.pids(HELPER)
+	assert load.told() and not load.wrong(), load.wrong()
+	machine.install(images.deb)
+	machine.wait_active(MEMBER)
+	load.check()
+
+
+def test_purge_under_load(images, bare):
+	"""Clients that go on and on keep nothing of it there, and start nothing of it again."""
+	before = files(bare)
+	bare.install(images.deb)
+	with Load(bare, TCP) as load:
+		load.ending = True
+		bare.run("dpkg", "--purge", "herd")
+	assert load.told() and not load.wrong(), load.wrong()
+	assert files(bare) == before, sorted(files(bare) ^ before)
+	assert os.listdir(bare.path("/dev/shm")) == [] and not os.path.exists(bare.path("/run/herd"))
+	assert bare.systemctl("list-units", "--plain", "--no-legend", "--all", "herd*").strip() == ""
+	assert bare.systemctl("is-system-running", status=None).strip() == "running"
 
 
 def test_purge_leaves_the_authority(images, bare):
