@@ -80,6 +80,23 @@ free_tokener(struct json_tokener **tokener)
 		json_tokener_free(*tokener);
 }
 
+int
+tree_flags(void)
+{
+	static const char letter[] = "\"\xc3\xa9\"";
+	static int flags = -1;
+	CLEANUP(free_tokener) struct json_tokener *tokener = flags < 0 ? json_tokener_new() : NULL;
+
+	if (flags >= 0)
+		return flags;
+	if (!tokener)
+		return 0;
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	json_object_put(json_tokener_parse_ex(tokener, letter, (int)sizeof(letter) - 1));
+	flags = json_tokener_get_error(tokener) == json_tokener_success ? JSON_TOKENER_STRICT : 0;
+	return flags;
+}
+
 static struct json_object *
 make(struct text t, const char **ret_why)
 {
@@ -90,7 +107,7 @@ make(struct text t, const char **ret_why)
 	*ret_why = "no memory to read it";
 	if (!tokener)
 		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT); /* that it is UTF-8 has been seen */
+	json_tokener_set_flags(tokener, tree_flags()); /* that it is UTF-8 has been seen */
 	root = json_tokener_parse_ex(tokener, t.at, (int)t.len);
 	error = json_tokener_get_error(tokener);
 	if (error == json_tokener_success && json_tokener_get_parse_end(tokener) == t.len)

@@ -21,6 +21,9 @@ enum {
 /* One object or array; white space around it is fine. 0; TREE_E_BAD. *ret is the caller's, for json_object_put(). */
 int tree_parse(struct text t, struct json_object **ret, const char **ret_why);
 
+/* For json_tokener_set_flags(): strict, unless this json-c (0.18) then takes what is not ASCII for control characters. */
+int tree_flags(void);
+
 /* The member of that name and type, or NULL. `from` may be anything, NULL as well. */
 struct json_object *tree_get(struct json_object *from, const char *name, enum json_type type);
 

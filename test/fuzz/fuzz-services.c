@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "places/service.h"
+#include "places/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,7 +22,7 @@ parse(const struct buffer *out)
 	struct json_tokener *tokener = json_tokener_new_ex(64);
 	struct json_object *object;
 
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, tree_flags() | JSON_TOKENER_VALIDATE_UTF8);
 	object = json_tokener_parse_ex(tokener, out->bytes, (int)out->len);
 	assert(json_tokener_get_error(tokener) == json_tokener_success);
 	assert(json_tokener_get_parse_end(tokener) == out->len);

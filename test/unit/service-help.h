@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "places/service.h"
+#include "places/tree.h"
 
 #define KEY "HerdSyTEST-0123456789_abcdefghijklmnopq"
 
@@ -24,7 +25,7 @@ parse_out(void)
 	struct json_tokener *tokener = json_tokener_new();
 	struct json_object *object, *member;
 
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, tree_flags() | JSON_TOKENER_VALIDATE_UTF8);
 	object = json_tokener_parse_ex(tokener, out.bytes, (int)out.len);
 	assert_int_equal(json_tokener_get_error(tokener), json_tokener_success);
 	assert_int_equal(json_tokener_get_parse_end(tokener), out.len);

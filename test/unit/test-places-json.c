@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/utf8.h"
 #include "places/json.h"
+#include "places/tree.h"
 
 static struct buffer out = {.max = 1 << 20};
 
@@ -32,7 +33,7 @@ parse_out(void)
 	struct json_tokener *tokener = json_tokener_new();
 	struct json_object *object;
 
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, tree_flags() | JSON_TOKENER_VALIDATE_UTF8);
 	object = json_tokener_parse_ex(tokener, out.bytes, (int)out.len);
 	assert_int_equal(json_tokener_get_error(tokener), json_tokener_success);
 	assert_int_equal(json_tokener_get_parse_end(tokener), out.len);
