@@ -113,8 +113,9 @@ class Root:
 		# Changing roots takes root, if only in a namespace.
 		maybe = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
 		debian = ["--force-debian"] if os.path.exists("/etc/debian_version") and words[0] in ("-i", "-U", "-e") else []
-		result = run(*maybe, "rpm", "--root", str(self.folder), "--dbpath", "/var/lib/rpm", "--nosignature", "--nodeps",
-			"--noscripts", *debian, *words)
+		alone = [] if words[0] == "-q" else ["--nodeps", "--noscripts"]
+		result = run(*maybe, "rpm", "--root", str(self.folder), "--dbpath", "/var/lib/rpm", "--nosignature", *alone,
+			*debian, *words)
 		assert result.returncode == 0, result.stdout
 		return result.stdout
 
@@ -156,6 +157,71 @@ def test_what_is_yours_stays(rpm, root):
 	left = {os.path.relpath(os.path.join(folder, name), root.folder) for folder, folders, names in os.walk(root.folder)
 		for name in names if "/lib/rpm" not in folder}
 	assert left == {"etc/herd/herd.conf.rpmsave", "etc/herd/herd.conf.d/own.conf", "var/lib/herd/snapshot"}
+
+
+NEXT = """Name: herd
+Version: %s
+Release: 2
+Summary: The one after
+License: MIT
+BuildArch: %s
+%%description
+The files of the package, of which one program and the settings have changed and one file is new.
+%%install
+cp -a %s/. %%{buildroot}
+%%files
+%%defattr(-,root,root)
+%s
+"""
+
+
+@pytest.fixture(scope="session")
+def following(rpm, tmp_path_factory):
+	"""The package of the release that follows, made from this one without building it."""
+	folder = tmp_path_factory.mktemp("following")
+	content = folder / "content"
+	content.mkdir()
+	with open(rpm, "rb") as file:
+		unpacked = subprocess.run(["rpm2cpio"], stdin=file, stdout=subprocess.PIPE, timeout=LIMIT, check=True).stdout
+	assert subprocess.run(["cpio", "-idm", "--quiet"], input=unpacked, cwd=content, timeout=LIMIT, check=False).returncode == 0
+	listed = [line.split(" ", 1) for line in query(rpm, r"[%{FILEMODES:octal} %{FILENAMES}\n]").splitlines()]
+	names = ["%dir " + name if stat.S_ISDIR(int(mode, 8)) else name for mode, name in listed]
+	names = ["%config(noreplace) " + name if name == "/etc/herd/herd.conf" else name for name in names] + ["/usr/share/doc/herd/NEXT"]
+	for name, text in (("etc/herd/herd.conf", "# the next one's\n"), ("usr/share/doc/herd/NEXT", "next\n"), ("usr/bin/herdctl", "next")):
+		with open(content / name, "a", encoding="utf-8") as file:
+			file.write(text)
+	version, arch = query(rpm, "%{VERSION} %{ARCH}").split()
+	(folder / "herd.spec").write_text(NEXT % (version, arch, content, "\n".join(names)))
+	result = run("rpmbuild", "-bb", "--define", "_topdir %s" % folder, "--define", "__os_install_post %{nil}",
+		"--define", "_build_id_links none", "--define", "debug_package %{nil}", str(folder / "herd.spec"), limit=600)
+	assert result.returncode == 0, result.stdout
+	return str(next((folder / "RPMS").rglob("*.rpm")))
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_upgrade_and_downgrade(rpm, following, root, edited):
+	"""Edited settings stay, and those of the package lie beside them; settings that nobody edited follow the package."""
+	def read(name):
+		with open(root.path(name), "rb") as file:
+			return file.read()
+
+	root.rpm("-i", rpm)
+	settings, news, added = "etc/herd/herd.conf", "etc/herd/herd.conf.rpmnew", "usr/share/doc/herd/NEXT"
+	first, program = read(settings), read("usr/bin/herdctl")
+	if edited:
+		with open(root.path(settings), "ab") as file:
+			file.write(b"# mine\n")
+	mine = read(settings)
+	root.rpm("-U", following)
+	assert root.rpm("-q", "herd").strip() == query(following, "%{NVRA}")
+	assert read("usr/bin/herdctl") == program + b"next" and os.path.exists(root.path(added))
+	assert read(news if edited else settings) == first + b"# the next one's\n"
+	assert not edited or read(settings) == mine
+	root.rpm("-U", "--oldpackage", rpm)
+	assert root.rpm("-q", "herd").strip() == query(rpm, "%{NVRA}")
+	assert read("usr/bin/herdctl") == program and not os.path.exists(root.path(added))
+	assert read(settings) == mine
+	assert edited or root.rpm("-V", "herd") == ""
 
 
 def test_nothing_else_stays(rpm, root):
