@@ -12,6 +12,7 @@
 #include "places/fetch-origin.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,7 @@ origins_get(struct origins *all, struct text name)
 	memcpy(o + 1, name.at, name.len);
 	o->name = (struct text){(const char *)(o + 1), name.len};
 	TAILQ_INIT(&o->waiting);
+	TAILQ_INIT(&o->open);
 	o->next = all->first;
 	all->first = o;
 	all->count++;
@@ -161,39 +163,74 @@ origin_begin(struct origins *all, struct fetch_request *r)
 	o->under_way++;
 }
 
+/* curl does not say so of every socket: not when the time to connect is over. */
 static void
-stop_opening(struct fetch_request *r)
+forget_socket(struct fetch_origin *o, struct origin_socket *s)
+{
+	o->connecting -= s->opener != NULL;
+	o->sockets--;
+	TAILQ_REMOVE(&o->open, s, link);
+	free(s);
+}
+
+static void
+stop_opening(struct fetch_request *r, bool is_sent)
 {
 	struct fetch_origin *o = r->origin;
+	struct origin_socket *s, *next;
 
-	assert(o->opening >= r->is_opening && o->connecting >= r->opened);
+	assert(o->opening >= r->is_opening);
 	o->opening -= r->is_opening;
-	o->connecting -= r->opened;
 	r->is_opening = false;
-	r->opened = 0;
+	for (s = r->has_opened ? TAILQ_FIRST(&o->open) : NULL; s; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (s->opener != r)
+			continue;
+		if (is_sent) {
+			s->opener = NULL;
+			o->connecting--;
+		} else
+			forget_socket(o, s);
+	}
+	r->has_opened = false;
 }
 
 void
 origin_end(struct fetch_request *r)
 {
 	assert(r->origin->under_way > 0);
-	stop_opening(r);
+	stop_opening(r, false);
 	r->origin->under_way--;
 }
 
 void
-origin_opened(struct fetch_request *r)
+origin_closed(struct fetch_origin *o, curl_socket_t fd)
 {
-	r->origin->sockets++;
-	r->origin->connecting++;
-	r->opened++;
+	struct origin_socket *s = TAILQ_FIRST(&o->open);
+
+	while (s && s->fd != fd)
+		s = TAILQ_NEXT(s, link);
+	if (s)
+		forget_socket(o, s);
 }
 
-void
-origin_closed(struct fetch_origin *o)
+int
+origin_opened(struct fetch_request *r, curl_socket_t fd)
 {
-	assert(o->sockets > 0);
-	o->sockets--;
+	struct fetch_origin *o = r->origin;
+	struct origin_socket *s;
+
+	origin_closed(o, fd); /* if it ever was another one */
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->fd = fd;
+	s->opener = r;
+	TAILQ_INSERT_TAIL(&o->open, s, link);
+	o->sockets++;
+	o->connecting++;
+	r->has_opened = true;
+	return 0;
 }
 
 void
@@ -205,6 +242,6 @@ origin_answered(struct fetch_origin *o, bool is_http2)
 void
 origin_sends(struct fetch_request *r, bool is_http2)
 {
-	stop_opening(r);
+	stop_opening(r, true);
 	r->origin->is_http2 = is_http2;
 }

@@ -5,13 +5,23 @@
 
 TAILQ_HEAD(request_list, fetch_request);
 
+/* A socket to it. */
+struct origin_socket {
+	TAILQ_ENTRY(origin_socket) link;
+	curl_socket_t fd;
+	struct fetch_request *opener; /* until that is sent; then NULL */
+};
+
+TAILQ_HEAD(socket_list, origin_socket);
+
 struct fetch_origin {
 	struct fetch_origin *next;
 	struct text name; /* behind the struct */
 	struct request_list waiting;
+	struct socket_list open; /* it must not go before them */
 	uint32_t queued, under_way;
 	bool is_http2;	     /* its last answer was, or its newest connection is */
-	uint32_t sockets;    /* open; it must not go before them */
+	uint32_t sockets;    /* that are open */
 	uint32_t connecting; /* of these; whoever opened them is not being sent yet */
 	uint32_t opening; /* requests that were more than the connections carry, and are not being sent yet */
 };
@@ -43,9 +53,9 @@ void origin_unqueue(struct fetch_request *r);
 void origin_begin(struct origins *all, struct fetch_request *r);
 void origin_end(struct fetch_request *r);
 
-/* curl opens a socket for the request; a socket to the server is closed. */
-void origin_opened(struct fetch_request *r);
-void origin_closed(struct fetch_origin *o);
+/* curl opens a socket for the request; a socket to the server is closed. -ENOMEM. */
+int origin_opened(struct fetch_request *r, curl_socket_t fd);
+void origin_closed(struct fetch_origin *o, curl_socket_t fd);
 
 /* The connection that the request goes out on stands. */
 void origin_sends(struct fetch_request *r, bool is_http2);

@@ -51,8 +51,8 @@ struct fetch_request {
 	int64_t retry_after_ns;
 	unsigned int status;
 	bool reused, is_http2, is_encoded;
-	bool is_opening; /* this and `opened`: of fetch-origin.c */
-	uint32_t opened;
+	bool is_opening; /* this and `has_opened`: of fetch-origin.c */
+	bool has_opened;
 	char content_type[128];
 	char error[CURL_ERROR_SIZE];
 };

@@ -288,7 +288,10 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	engine_count(r->engine);
-	origin_opened(r);
+	if (origin_opened(r, fd) < 0) {
+		close(fd);
+		return CURL_SOCKET_BAD;
+	}
 	return fd;
 }
 
@@ -296,7 +299,7 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 static int
 close_socket(void *arg, curl_socket_t fd)
 {
-	origin_closed(arg);
+	origin_closed(arg, fd);
 	return close(fd);
 }
 
@@ -310,7 +313,7 @@ on_connected(void *arg, char *to, char *from, int to_port, int from_port)
 	(void)from;
 	(void)to_port;
 	(void)from_port;
-	if (r->is_opening || r->opened || !r->origin->is_http2)
+	if (r->is_opening || r->has_opened || !r->origin->is_http2)
 		origin_sends(r, connection_is_http2(r));
 	return CURL_PREREQFUNC_OK;
 }

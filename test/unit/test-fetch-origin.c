@@ -30,7 +30,7 @@ close_place(void **state)
 	struct place *p = *state;
 
 	while (p->origin->sockets)
-		origin_closed(p->origin);
+		origin_closed(p->origin, TAILQ_FIRST(&p->origin->open)->fd);
 	origins_forget(&p->all, 0);
 	assert_int_equal(p->all.count, 0);
 	assert_null(p->all.first);
@@ -64,7 +64,7 @@ hand_over(struct place *p)
 		origin_unqueue(r);
 		origin_begin(&p->all, r);
 		if (o->is_http2 ? r->is_opening : o->under_way > o->sockets)
-			origin_opened(r);
+			assert_int_equal(origin_opened(r, (curl_socket_t)r->number), 0);
 	}
 	return p->next - before;
 }
@@ -171,13 +171,13 @@ test_connections_are_lost(void **state)
 	assert_int_equal(p->origin->sockets, 10);
 	end(p);
 	while (p->origin->sockets)
-		origin_closed(p->origin);
+		origin_closed(p->origin, TAILQ_FIRST(&p->origin->open)->fd);
 	queue(p, p->origin, 100, 20);
 	p->next = 100;
 	assert_int_equal(hand_over(p), 1);
-	/* it could not connect */
-	origin_closed(p->origin);
+	/* it could not connect; nobody says that its socket is closed */
 	origin_end(&p->requests[100]);
+	assert_int_equal(p->origin->sockets, 0);
 	assert_int_equal(p->origin->opening, 0);
 	assert_int_equal(p->origin->connecting, 0);
 	assert_int_equal(hand_over(p), 1);
@@ -221,7 +221,7 @@ test_two_servers(void **state)
 	for (uint32_t i = 0; i < 4; i++)
 		origin_end(&p->requests[i]);
 	while (other->sockets)
-		origin_closed(other);
+		origin_closed(other, TAILQ_FIRST(&other->open)->fd);
 }
 
 /* Those that have a request or a connection are not forgotten. */
@@ -240,11 +240,13 @@ test_forgotten(void **state)
 	}
 	assert_ptr_equal(origins_get(&p->all, TEXT("https://a")), p->origin);
 	p->requests[1].origin = last;
-	origin_opened(&p->requests[1]);
+	assert_int_equal(origin_opened(&p->requests[1], 5), 0);
+	origin_sends(&p->requests[1], true);
+	origin_closed(last, 6);
 	assert_int_equal(hand_over(p), 1);
 	origins_forget(&p->all, 0);
 	assert_int_equal(p->all.count, 2);
-	origin_closed(last);
+	origin_closed(last, 5);
 	origins_forget(&p->all, 0);
 	assert_int_equal(p->all.count, 1);
 	end(p);
