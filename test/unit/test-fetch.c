@@ -16,6 +16,11 @@
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" \
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" \
 	"\x00\x00\x00\x00\x00\x00\x00\x6a\xeb\x8e\x97\xd7\x00\x00\x01\x00"
+/* "hello", packed twice. */
+#define GZIP_GZIP                                                                          \
+	"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x93\xef\xe6\x60\x00\x01\x26\xe6\xd3\x1e" \
+	"\x67\x4f\x9e\x64\x67\x68\x5b\x26\x60\xc6\x0a\x14\x00\x00\xa7\x6f\xb4\x45\x19\x00" \
+	"\x00\x00"
 #define SECRET "AIzaSy-not-for-anybody"
 
 static const struct web_says says[] = {
@@ -47,10 +52,10 @@ static const struct web_says says[] = {
 	{"/bad-gzip", TEXT("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"), 0},
 	{"/br", TEXT("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 5\r\n\r\nhello"), 0},
 	{"/gzip-gzip",
-	 TEXT("HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 5\r\n\r\nhello"), 0},
+	 TEXT("HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: 42\r\n\r\n" GZIP_GZIP), 0},
 	{"/gzip-twice",
 	 TEXT("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Encoding: gzip\r\nContent-Length: "
-	      "5\r\n\r\nhello"),
+	      "42\r\n\r\n" GZIP_GZIP),
 	 0},
 	{"/transfer-gzip",
 	 TEXT("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), 0},
@@ -64,6 +69,7 @@ static const struct web_says says[] = {
 	 0},
 	{"/busy-odd", TEXT("HTTP/1.1 503 Busy\r\nRetry-After: soon\r\nContent-Length: 0\r\n\r\n"), 0},
 	{"/echo", TEXT(""), WEB_ECHOES},
+	{"http://far-away.invalid/echo", TEXT(""), WEB_ECHOES}, /* as a proxy is asked */
 	{NULL, TEXT(""), 0},
 };
 
@@ -581,6 +587,28 @@ test_settings_change(void **state)
 		assert_int_equal(fetch_configure(p->fetch, &one), 0);
 }
 
+/* The environment does not say who is asked without it. */
+static void
+test_proxy(void **state)
+{
+	struct place *p = *state;
+	char proxy[64], url[256];
+	const struct fetch_options options = {.connections_max = 1, .proxy = proxy};
+	struct fetch_question q = about(url, p, "");
+	struct heard h = {0};
+
+	snprintf(proxy, sizeof(proxy), "http://127.0.0.1:%u", web_port(&p->web));
+	assert_int_equal(setenv("no_proxy", "*", 1), 0);
+	assert_int_equal(setenv("NO_PROXY", "*", 1), 0);
+	assert_int_equal(fetch_configure(p->fetch, &options), 0);
+	q.url = "http://far-away.invalid/echo";
+	assert_int_equal(fetch_start(&h.request, p->fetch, &q, hear, &h), 0);
+	await(p, &h, 1, 1);
+	assert_int_equal(h.answer.result, FETCH_DONE);
+	assert_memory_equal(h.body, "GET http://far-away.invalid/echo HTTP/1.1\r\n", 43);
+	assert_int_equal(unsetenv("no_proxy") | unsetenv("NO_PROXY"), 0);
+}
+
 /* --- giving up ------------------------------------------------------------------------------------ */
 
 static void
@@ -761,6 +789,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_all_connections_are_used, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_another_server_gets_its_turn, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_settings_change, open_place, close_place),
+		cmocka_unit_test_setup_teardown(test_proxy, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_cancel, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_cancel_in_callback, open_place, close_place),
 		cmocka_unit_test_setup_teardown(test_start_in_callback, open_place, close_place),
