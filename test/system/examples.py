@@ -6,6 +6,7 @@ import re
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 ROFF = {r"\e": "\\", r"\&": "", r"\-": "-", r"\(aq": "'", r"\(dq": '"'}
+HOST = re.compile(r"^[A-Za-z0-9._-]+ +[0-9.]+:[0-9]+( +site=\S+)?$")
 SETTINGS = re.compile(r"^\[(herd|flood|member .*|places.*)\]$", re.MULTILINE)
 
 
@@ -37,6 +38,7 @@ def of_page(text):
 
 
 def of_readme(text):
+	assert "```" not in text, "blocks are indented here"
 	blocks = [block.strip("\n") for block in re.findall(r"(?:^    .*\n|^\n)+", text, re.MULTILINE)]
 	return [re.sub(r"^    ", "", block, flags=re.MULTILINE) + "\n" for block in blocks if block]
 
@@ -56,6 +58,14 @@ def settings_in(text):
 	"""What would be written into a file; empty: nothing of it."""
 	at = SETTINGS.search(text)
 	return text[at.start():] if at else ""
+
+
+def hosts_in(text):
+	"""(hosts, other): what an example shows before its settings, less comments, which begin with a capital or a file's name."""
+	before = text[:len(text) - len(settings_in(text))]
+	lines = [line for line in before.splitlines() if line and not re.match("# [A-Z/]", line)]
+	hosts = [line for line in lines if HOST.match(line)]
+	return hosts, [line for line in lines if line not in hosts]
 
 
 def steps(text):

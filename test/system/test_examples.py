@@ -133,7 +133,7 @@ SHOWN = {
 
 ALL = examples.examples()
 SESSIONS = [(page, text) for page, text in ALL if examples.is_session(text)]
-SETTINGS = [(page, examples.settings_in(text)) for page, text in ALL if examples.settings_in(text)]
+SETTINGS = [(page, text) for page, text in ALL if examples.settings_in(text)]
 OTHERS = [(page, text) for page, text in ALL if not examples.is_session(text) and not examples.settings_in(text)]
 
 
@@ -183,9 +183,16 @@ def test_sessions(machine, example):
 
 @pytest.mark.parametrize("example", SETTINGS, ids=name_of)
 def test_settings(shared, example):
-	shared.write("/etc/herd/hosts", "hill 10.0.0.1:12400\n")
-	shared.write("/root/example.conf", example[1])
+	hosts, other = examples.hosts_in(example[1])
+	assert other == [], "what stands before the settings is run by nobody"
+	shared.write("/etc/herd/hosts", "\n".join(hosts or ["hill 10.0.0.1:12400"]) + "\n")
+	shared.write("/root/example.conf", examples.settings_in(example[1]))
 	shared.run("herdctl", "--config", "/root/example.conf", "--check-config")
+
+
+def test_a_command_before_settings_is_seen():
+	text = "# /etc/herd/hosts\nhill 10.0.0.1:12400\n\n# herdctl reload\n$ true\n[herd]\nfix-ttl = 1d\n"
+	assert examples.hosts_in(text) == (["hill 10.0.0.1:12400"], ["# herdctl reload", "$ true"])
 
 
 def test_a_bad_setting_is_seen(shared):
