@@ -243,10 +243,11 @@ test_settings_change(void **state)
 	assert_int_equal(ask_once(p, "localhost", "/ok").answer.result, FETCH_TLS);
 }
 
-/* Requests wait to see whether the server has HTTP/2, not longer. */
+/* Requests wait to see whether the server has HTTP/2, not longer; of curl 8.14, until the first one is answered. */
 static void
 test_all_connections_are_used(void **state)
 {
+	const bool is_old = curl_version_info(CURLVERSION_NOW)->version_num < 0x080000;
 	struct place *p = *state;
 	struct heard h[5] = {{0}};
 	struct fetch_request *requests[5];
@@ -260,8 +261,8 @@ test_all_connections_are_used(void **state)
 	for (int i = 0; i < 100 && web.asked < 3; i++)
 		turn(p);
 	turn(p);
-	assert_int_equal(web.asked, 3);
-	assert_int_equal(web.accepted, 3);
+	assert_in_range(web.asked, is_old ? 3 : 1, 3);
+	assert_int_equal(web.accepted, web.asked);
 	for (size_t i = 0; i < ELEMENTS(h); i++)
 		fetch_cancel(requests[i]);
 	web_close(&web);
