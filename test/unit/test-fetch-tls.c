@@ -1,6 +1,7 @@
 /* Tests of places/fetch.h over TLS, with certificates made here, and of names that nobody resolves. */
 #include "unit.h"
 
+#include <curl/curl.h>
 #include <ftw.h>
 #include <netdb.h>
 #include <time.h>
