@@ -144,7 +144,11 @@ test_more_on_each_connection(void **state)
 {
 	struct place *p = *state;
 
-	queue(p, p->origin, 0, MANY);
+	queue(p, p->origin, 0, 160);
+	assert_int_equal(origins_spread(&p->all), 10);
+	queue(p, p->origin, 160, 1);
+	assert_int_equal(origins_spread(&p->all), 20);
+	queue(p, p->origin, 161, MANY - 161);
 	p->origin->is_http2 = true;
 	while (hand_over(p))
 		send_from(p, 0, true);
