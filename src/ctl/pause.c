@@ -25,15 +25,20 @@ pause_is_stopped(void)
 void
 pause_begin(struct pause *ret, int keys)
 {
-	static const int signals[] = {SIGINT, SIGTERM, SIGWINCH};
-	struct sigaction action = {.sa_handler = on_signal};
+	static const int signals[] = {SIGINT, SIGTERM, SIGQUIT, SIGWINCH, SIGHUP};
+	struct sigaction action = {.sa_handler = on_signal}, before = {};
+	size_t count = sizeof(signals) / sizeof(signals[0]);
 	sigset_t blocked;
 
+	sigaction(SIGHUP, NULL, &before);
+	if (before.sa_handler == SIG_IGN)
+		count--; /* the last one */
+
 	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < count; i++)
 		sigaddset(&blocked, signals[i]);
 	sigprocmask(SIG_BLOCK, &blocked, &ret->mask);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		sigdelset(&ret->mask, signals[i]);
 		sigaction(signals[i], &action, NULL);
 	}

@@ -1,8 +1,9 @@
 #ifndef CTL_PAUSE_H
 #define CTL_PAUSE_H
 /*
- * Pause: for commands that look again and again. SIGINT and SIGTERM are the way to end them, so they
- * only ever arrive while one waits.
+ * Pause: for commands that look again and again. Signals are the way to end them: SIGINT, SIGTERM,
+ * SIGQUIT, and SIGHUP unless that is ignored (nohup). They only ever arrive while one waits, so a terminal
+ * can be left as it was.
  */
 #include <signal.h>
 #include <stdbool.h>
@@ -19,7 +20,7 @@ struct pause {
 	int keys; /* where keys are typed; -1: nowhere */
 };
 
-/* From here on the two wait for pause_wait(). Process wide, and for good. */
+/* From here on these wait for pause_wait(). Process wide, and for good. */
 void pause_begin(struct pause *ret, int keys);
 
 bool pause_is_stopped(void);

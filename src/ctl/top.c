@@ -174,9 +174,11 @@ top_run(struct ctl *ctl, int argc, char **argv)
 		r = ctl_open_table(ctl, &t.table);
 	if (r != 0 || t.limit == 0)
 		return r;
+	pause_begin(&pause, -1); /* first: a signal must not find the terminal changed */
 	if (!writer_is_json(ctl->out))
 		screen_begin(&t.screen);
-	pause_begin(&pause, t.screen.has_keys ? STDIN_FILENO : -1);
+	if (t.screen.has_keys)
+		pause.keys = STDIN_FILENO;
 	return top_loop(&t, &pause, interval_ns);
 }
 

@@ -166,7 +166,7 @@ class Terminal:
 		os.close(self.master)
 
 
-@pytest.mark.parametrize("how", ["q", "Q", "SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("how", ["q", "Q", "SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP"])
 def test_terminal(running, how):
 	terminal = Terminal(running)
 	terminal.wait_for(b"Bravo")
