@@ -149,7 +149,7 @@ static int
 bench_run(struct ctl *ctl, int argc, char **argv)
 {
 	static struct load_result result;
-	struct progress progress = progress_begin();
+	struct progress progress = progress_begin(ctl);
 	struct ask ask;
 	struct load_plan plan = {
 		.address = ask.address,

@@ -198,7 +198,7 @@ drain_run(struct ctl *ctl, int argc, char **argv)
 {
 	CLEANUP(programs_done) struct programs p = {};
 	int64_t timeout_ns = TIMEOUT_NS;
-	struct drain d = {.ctl = ctl, .name = argv[0], .progress = progress_begin()};
+	struct drain d = {.ctl = ctl, .name = argv[0], .progress = progress_begin(ctl)};
 	int r;
 
 	r = ctl_option_duration(ctl, "timeout", CLOCK_MSEC_NS, &timeout_ns);

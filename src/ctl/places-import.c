@@ -61,7 +61,7 @@ make_folder(const char *output)
 static int
 import_run(struct ctl *ctl, int argc, char **argv)
 {
-	struct progress progress = progress_begin();
+	struct progress progress = progress_begin(ctl);
 	const char *format = options_value(ctl->options, "format"),
 		   *output = options_value(ctl->options, "output");
 	struct import_options options = {

@@ -11,9 +11,9 @@ enum { BAR = 24 }; /* columns */
 #define INTERVAL_NS (100 * CLOCK_MSEC_NS)
 
 struct progress
-progress_begin(void)
+progress_begin(const struct ctl *ctl)
 {
-	return (struct progress){.is_terminal = isatty(STDERR_FILENO) != 0};
+	return (struct progress){.is_wanted = !writer_is_json(ctl->out) && isatty(STDERR_FILENO) != 0};
 }
 
 static void
@@ -33,7 +33,7 @@ progress_show(struct progress *p, double share, const char *format, ...)
 	int64_t now_ns = clock_monotonic_ns();
 	va_list args;
 
-	if (!p->is_terminal || (p->is_shown && now_ns - p->shown_ns < INTERVAL_NS))
+	if (!p->is_wanted || (p->is_shown && now_ns - p->shown_ns < INTERVAL_NS))
 		return;
 	if (share >= 0)
 		put_bar(share);

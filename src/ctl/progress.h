@@ -1,17 +1,21 @@
 #ifndef CTL_PROGRESS_H
 #define CTL_PROGRESS_H
 /*
- * Progress: a bar for people who wait, on standard error, and only where that is a terminal.
+ * Progress: a bar for people who wait, on standard error, and only where that is a terminal
+ * and the answer is for people, too.
  */
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ctl/ctl.h"
+
 struct progress {
-	bool is_terminal, is_shown;
+	bool is_wanted, is_shown;
 	int64_t shown_ns;
 };
 
-struct progress progress_begin(void);
+/* None with --json: that is a program's, even where its standard error is still a terminal. */
+struct progress progress_begin(const struct ctl *ctl);
 
 /* How much is done, of 1; negative: nobody knows. What it says is seen ten times a second at most. */
 __attribute__((format(printf, 3, 4))) void

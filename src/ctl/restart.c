@@ -149,7 +149,7 @@ static int
 restart_all(struct ctl *ctl, struct programs *p, int64_t timeout_ns)
 {
 	bool is_rolling = options_value(ctl->options, "rolling");
-	struct progress progress = progress_begin();
+	struct progress progress = progress_begin(ctl);
 	int r = 0;
 
 	writer_object_begin(ctl->out, NULL);

@@ -74,6 +74,20 @@ def test_progress_on_a_terminal(herd):
 	assert re.match(rb"(\[[#-]{24}\] +[0-9]+ %  [0-9]+ commands\x1b\[K\r){2,}", said) and said.endswith(b"\r\x1b[K"), said
 
 
+def test_no_progress_for_programs(herd):
+	herd.flood()
+	herd.member("Alpha")
+	ours, theirs = os.openpty()
+	os.set_blocking(ours, False)
+	done = subprocess.run([harness.program("herdctl"), "--shm", herd.shm, "--json", "bench", "--for", "300ms"], check=False,
+		stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, timeout=harness.LIMIT, encoding="utf-8")
+	with pytest.raises(BlockingIOError):
+		os.read(ours, 65536)
+	os.close(theirs)
+	os.close(ours)
+	assert done.returncode == OK and json.loads(done.stdout)["iamat"] > 0
+
+
 class Fake:
 	"""A member that says the same to everybody, or nothing."""
 

@@ -71,6 +71,16 @@ def on_terminal(*words, env=None, stream="stdout"):
 		os.close(master)
 
 
+def test_progress_of_an_import(tmp_path):
+	"""For who waits at a terminal; a program that asks for JSON gets none there, either."""
+	rows = tmp_path / "rows.csv"
+	rows.write_text("name,latitude,longitude\n" + "".join("Place %d,10.1,20.1\n" % n for n in range(200000)))
+	words = ["places", "import", "--output", str(tmp_path / "out.places"), str(rows)]
+	seen, status = on_terminal(*words, stream="stderr")
+	assert status == 0 and re.match(rb"(\[[#-]{24}\] +[0-9]+ %  [0-9]+ rows\x1b\[K\r)+\r\x1b\[K$", seen), seen
+	assert on_terminal("--json", *words, stream="stderr") == (b"", 0)
+
+
 class Fill:
 	"""A process in the table: table-fill, alive as long as we want."""
 
