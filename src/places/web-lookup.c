@@ -21,7 +21,7 @@
 
 enum {
 	HAND_OUT_NS = 30000, /* of one turn of the loop, which answers one at least */
-	JSON_KEPT = 65536,    /* bytes that stay allocated between answers */
+	JSON_KEPT = 65536,   /* bytes that stay allocated between answers */
 };
 
 #define MM_PER_KM 1e6
