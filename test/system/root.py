@@ -12,8 +12,10 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -103,11 +105,18 @@ def locked(name, how=fcntl.LOCK_EX):
 		yield file
 
 
+def mounted_below(folder):
+	"""What is mounted in a folder, the deepest first."""
+	with open("/proc/self/mountinfo", encoding="utf-8") as file:
+		places = [re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split()[4]) for line in file]	# proc(5)
+	return [place for place in reversed(places) if place.startswith(folder + "/")]
+
+
 def remove(folder):
-	"""Removes a tree of our own; nothing is ever mounted in one when we get here."""
-	shutil.rmtree(folder, ignore_errors=True)
-	if os.path.lexists(folder):
-		command(["rm", "-rf", "--one-file-system", folder], 600)
+	"""Removes a tree of our own, and first lets go of what a killed run may have mounted in it."""
+	for place in mounted_below(folder):
+		command(["umount", "--lazy", "--no-canonicalize", place], 60)
+	command(["rm", "-rf", "--one-file-system", folder], 600)
 
 
 def hold(name):
@@ -127,12 +136,21 @@ def sweep():
 				fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 			except BlockingIOError:
 				continue
-			if old:
-				remove(name)
+			if old and left_behind(name):
 				os.unlink(file.name)
 	for name in os.listdir(CACHE):	# half-made ones: their maker would hold the cache's lock
 		if name.startswith("new-"):
-			remove(os.path.join(CACHE, name))
+			left_behind(os.path.join(CACHE, name))
+
+
+def left_behind(folder):
+	"""Removes what another run left; false, with a word about it, where that fails: this run can do without."""
+	try:
+		remove(folder)
+	except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+		sys.stderr.write("%s stays: %s\n" % (folder, error))
+		return False
+	return True
 
 
 def cached(name, make):
