@@ -249,8 +249,10 @@ set_socket_options(CURL *easy)
 	       curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_S) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_S) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+#if LIBCURL_VERSION_NUM >= 0x075700
 	       /* Without it, giving up a request waits for the thread that resolves its name. */
 	       curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
+#endif
 	       curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER) == CURLE_OK;
 }
@@ -266,7 +268,9 @@ set_tls_options(CURL *easy, struct engine *e)
 	       curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL) == CURLE_OK &&
+#if LIBCURL_VERSION_NUM >= 0x075700
 	       curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L) == CURLE_OK &&
+#endif
 	       curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, set_authorities) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, e) == CURLE_OK;
 }
@@ -274,11 +278,19 @@ set_tls_options(CURL *easy, struct engine *e)
 static bool
 set_http_options(CURL *easy, const struct engine *e)
 {
-	return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
+#if LIBCURL_VERSION_NUM >= 0x075500
+	if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK)
+		return false;
+#else
+	if (curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS)) != CURLE_OK)
+		return false;
+#endif
+	return curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+				(long)(ENGINE_IS_OLD ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS)) ==
+		       CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK &&
 	       /* Both are set even if empty: else the environment is asked. */
 	       curl_easy_setopt(easy, CURLOPT_PROXY, e->proxy) == CURLE_OK &&
@@ -359,6 +371,16 @@ leave_multi(struct engine *e, CURL *easy)
 	assert(e->under_way > 0);
 	if (--e->under_way == 0)
 		(void)event_add(e->on_idle, &idle);
+}
+
+bool
+engine_can_remove(CURL *easy)
+{
+	curl_off_t resolved_us = 0;
+
+	return !ENGINE_IS_OLD ||
+	       (curl_easy_getinfo(easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved_us) == CURLE_OK &&
+		resolved_us > 0);
 }
 
 /*

@@ -10,6 +10,13 @@
 
 #include "places/fetch.h"
 
+/*
+ * What curl before 7.87, as EL 9 has it, does not do: keep many requests on a
+ * connection of HTTP/2 without forgetting some, and give up a request without
+ * waiting for the thread that resolves its name.
+ */
+enum { ENGINE_IS_OLD = LIBCURL_VERSION_NUM < 0x075700 };
+
 struct engine; /* opaque */
 
 /* Something happened in curl: see engine_take(). Comes from the event loop only. The engine may be freed. */
@@ -36,6 +43,9 @@ void engine_kick(struct engine *e);
 void engine_spread(struct engine *e, unsigned int streams);
 
 void engine_count(struct engine *e);
+
+/* Whether a transfer can be given up without waiting for anything. */
+bool engine_can_remove(CURL *easy);
 
 /* A transfer is given up. */
 void engine_remove(struct engine *e, CURL *easy);

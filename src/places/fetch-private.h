@@ -12,6 +12,7 @@ enum request_state {
 	REQUEST_UNDER_WAY, /* with its engine */
 	REQUEST_ENDED,	   /* the callback is due */
 	REQUEST_TOLD,	   /* the callback runs */
+	REQUEST_LEFT,	   /* nobody waits for it any more, but curl has it still */
 };
 
 struct fetch_origin; /* fetch.c */
@@ -23,6 +24,7 @@ struct fetch_request {
 	struct fetch *fetch;
 	struct fetch_origin *origin;
 	TAILQ_ENTRY(fetch_request) link; /* of the list its state says */
+	TAILQ_ENTRY(fetch_request) left; /* of those that were given up, and that curl has still */
 	uint64_t number;
 	struct event *deadline;
 	fetch_answered *answered;
@@ -40,7 +42,7 @@ struct fetch_request {
 
 	/* Under way. */
 	struct engine *engine;
-	CURL *easy; /* of the engine; NULL when not under way */
+	CURL *easy; /* of the engine; NULL when curl has it not */
 	char curl_error[CURL_ERROR_SIZE];
 
 	/* The answer. */

@@ -165,6 +165,30 @@ request_free(struct fetch_request *r)
 	free(r);
 }
 
+/* --- its connection ------------------------------------------------------------------------- */
+
+/* ALPN. What goes through a proxy may not be asked; then the answer tells. */
+static bool
+connection_is_http2(const struct fetch_request *r)
+{
+	const struct curl_tlssessioninfo *tls = NULL;
+	const unsigned char *name = NULL;
+	unsigned int len = 0;
+
+	if (curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
+	    tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals)
+		SSL_get0_alpn_selected(tls->internals, &name, &len);
+	return len == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+/* It is sent. */
+static void
+note_connection(struct fetch_request *r)
+{
+	if (r->is_opening || r->has_opened || !r->origin->is_http2)
+		origin_sends(r, connection_is_http2(r));
+}
+
 /* --- what comes in --------------------------------------------------------------------------- */
 
 /* Ends the transfer. */
@@ -229,6 +253,9 @@ on_header(char *bytes, size_t size, size_t count, void *arg)
 	if (line.len > 5 && strncasecmp(line.at, "HTTP/", 5) == 0) {
 		r->retry_after_ns = -1; /* what came before was 100 Continue */
 		r->is_encoded = false;
+#if LIBCURL_VERSION_NUM < 0x075000
+		note_connection(r); /* nothing said so before */
+#endif
 		return line.len;
 	}
 	if (!colon)
@@ -263,28 +290,17 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
 
 /* --- going out ------------------------------------------------------------------------------ */
 
-/* ALPN. What goes through a proxy may not be asked; then the answer tells. */
-static bool
-connection_is_http2(const struct fetch_request *r)
-{
-	const struct curl_tlssessioninfo *tls = NULL;
-	const unsigned char *name = NULL;
-	unsigned int len = 0;
-
-	if (curl_easy_getinfo(r->easy, CURLINFO_TLS_SSL_PTR, &tls) == CURLE_OK && tls &&
-	    tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals)
-		SSL_get0_alpn_selected(tls->internals, &name, &len);
-	return len == 2 && memcmp(name, "h2", 2) == 0;
-}
-
 /* From within curl, as the next ones. */
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct fetch_request *r = arg;
-	int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+	int fd = -1;
 
 	(void)purpose;
+	if (r->state == REQUEST_UNDER_WAY)
+		fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			    address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
 	engine_count(r->engine);
@@ -303,20 +319,19 @@ close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
+#if LIBCURL_VERSION_NUM >= 0x075000
 /* There is a connection, and the request goes out now. */
 static int
 on_connected(void *arg, char *to, char *from, int to_port, int from_port)
 {
-	struct fetch_request *r = arg;
-
 	(void)to;
 	(void)from;
 	(void)to_port;
 	(void)from_port;
-	if (r->is_opening || r->has_opened || !r->origin->is_http2)
-		origin_sends(r, connection_is_http2(r));
+	note_connection(arg);
 	return CURL_PREREQFUNC_OK;
 }
+#endif
 
 /* --- handing over -------------------------------------------------------------------------------- */
 
@@ -333,20 +348,23 @@ request_prepare(struct fetch_request *r)
 {
 	CURL *easy = r->easy;
 	/* To wait and see whether a new connection carries more than one. Only TLS can tell before the first answer. */
-	long waits = strncmp(r->url, "https", 5) == 0;
+	long waits = !ENGINE_IS_OLD && strncmp(r->url, "https", 5) == 0;
+	/* The old one would wait for the name first; there the deadline alone counts. */
+	long connect_ms = ENGINE_IS_OLD ? 0 : whole_ms(r->connect_timeout_ns);
 	bool done = curl_easy_setopt(easy, CURLOPT_PRIVATE, r) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_URL, r->url) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, r->headers) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, waits) == CURLE_OK &&
-		    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, whole_ms(r->connect_timeout_ns)) ==
-			    CURLE_OK &&
+		    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, r->curl_error) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, r) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, r->origin) == CURLE_OK &&
+#if LIBCURL_VERSION_NUM >= 0x075000
 		    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_PREREQDATA, r) == CURLE_OK &&
+#endif
 		    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_HEADERDATA, r) == CURLE_OK &&
 		    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK &&

@@ -31,6 +31,7 @@ struct fetch {
 	struct engine *engines[ENGINES_MAX]; /* the first is for requests to come */
 	struct origins origins;
 	struct request_list under_way, ended;
+	struct request_list left; /* given up, but curl cannot let go of them yet */
 	struct fetch_counts counts;
 	bool is_turning, is_freed;
 };
@@ -58,13 +59,20 @@ leave_queue(struct fetch_request *r)
 static void
 leave_engine(struct fetch_request *r)
 {
-	assert(r->state == REQUEST_UNDER_WAY);
 	engine_put(r->engine, r->easy);
 	r->easy = NULL;
-	TAILQ_REMOVE(&r->fetch->under_way, r, link);
 	origin_end(r);
 	r->fetch->counts.under_way--;
 	retire_engines(r->fetch);
+}
+
+/* curl is to forget it, and may wait for a name first. */
+static void
+remove_left(struct fetch_request *r)
+{
+	TAILQ_REMOVE(&r->fetch->left, r, left);
+	engine_remove(r->engine, r->easy);
+	leave_engine(r);
 }
 
 /* Out of whatever list it is in. */
@@ -76,13 +84,16 @@ take_back(struct fetch_request *r)
 		leave_queue(r);
 		break;
 	case REQUEST_UNDER_WAY:
-		engine_remove(r->engine, r->easy);
-		leave_engine(r);
+		TAILQ_REMOVE(&r->fetch->under_way, r, link);
+		TAILQ_INSERT_TAIL(&r->fetch->left, r, left);
+		if (engine_can_remove(r->easy))
+			remove_left(r);
 		break;
 	case REQUEST_ENDED:
 		TAILQ_REMOVE(&r->fetch->ended, r, link);
 		break;
 	case REQUEST_TOLD:
+	case REQUEST_LEFT:
 		break;
 	}
 }
@@ -102,13 +113,35 @@ end_request(struct fetch_request *r)
 	TAILQ_INSERT_TAIL(&f->ended, r, link);
 }
 
-/* It is in no list. */
+/* It is in no list, but that of what curl has still: then it goes when that ends. */
 static void
 drop_request(struct fetch_request *r)
 {
 	if (r->deadline)
 		event_free(r->deadline);
-	request_free(r);
+	r->deadline = NULL;
+	r->state = REQUEST_LEFT;
+	if (!r->easy)
+		request_free(r);
+}
+
+/* curl has done with it. */
+static void
+finish_request(struct fetch_request *r, CURLcode code)
+{
+	if (r->state != REQUEST_UNDER_WAY) {
+		TAILQ_REMOVE(&r->fetch->left, r, left);
+		leave_engine(r);
+		if (r->state == REQUEST_LEFT)
+			request_free(r);
+		return;
+	}
+	request_judge(r, code);
+	if (r->result == FETCH_DONE)
+		origin_answered(r->origin, r->is_http2);
+	TAILQ_REMOVE(&r->fetch->under_way, r, link);
+	leave_engine(r);
+	end_request(r);
 }
 
 static int
@@ -167,11 +200,7 @@ collect(struct fetch *f)
 			(void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
 			r = (struct fetch_request *)(void *)private;
 			assert(r && r->magic == REQUEST_MAGIC);
-			request_judge(r, code);
-			if (r->result == FETCH_DONE)
-				origin_answered(r->origin, r->is_http2);
-			leave_engine(r);
-			end_request(r);
+			finish_request(r, code);
 		}
 	}
 }
@@ -384,6 +413,7 @@ fetch_new(struct fetch **ret, struct event_base *base, const struct fetch_option
 	(void)origins_spread(&f->origins);
 	TAILQ_INIT(&f->under_way);
 	TAILQ_INIT(&f->ended);
+	TAILQ_INIT(&f->left);
 	f->on_turn = event_new(base, -1, 0, fetch_on_turn, f);
 	if (!f->on_turn)
 		return -ENOMEM;
@@ -409,6 +439,11 @@ drop_all(struct fetch *f)
 			take_back(r);
 			drop_request(r);
 		}
+	while ((r = TAILQ_FIRST(&f->left)) != NULL) {
+		remove_left(r);
+		if (r->state == REQUEST_LEFT)
+			request_free(r);
+	}
 }
 
 struct fetch *

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <ftw.h>
 #include <netdb.h>
 #include <time.h>
@@ -10,7 +11,7 @@
 #include "../tls-help.h"
 #include "../web-help.h"
 #include "base/clock.h"
-#include "places/fetch.h"
+#include "places/fetch-engine.h"
 
 static const struct web_says says[] = {
 	{"/ok", TEXT("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), 0},
@@ -281,17 +282,20 @@ int
 getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
 	const struct timespec wait = {DEAD_S, 0};
+	int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
-	(void)node;
-	(void)service;
-	(void)hints;
+	if (strcmp(node, "localhost") == 0) { /* which curl knew by itself from 7.78 on */
+		*(void **)&next = dlsym(RTLD_NEXT, "getaddrinfo");
+		return next("127.0.0.1", service, hints, ret);
+	}
 	*ret = NULL;
 	dead_names++;
 	nanosleep(&wait, NULL);
 	return EAI_AGAIN;
 }
 
-/* Neither giving up, nor a timeout, nor the end waits for the thread that resolves. */
+/* Neither giving up, nor a timeout, nor the end waits for the thread that resolves. Of an old curl the end does, and the
+   time to connect is not looked at. */
 static void
 test_dead_names(void **state)
 {
@@ -309,7 +313,7 @@ test_dead_names(void **state)
 	await(p, &h[0]);
 	assert_int_equal(h[0].answer.result, FETCH_TIMEOUT);
 	q.url = "http://two.example/";
-	q.timeout_ns = 5 * CLOCK_SECOND_NS;
+	q.timeout_ns = (ENGINE_IS_OLD ? 1 : 50) * 100 * CLOCK_MSEC_NS;
 	q.connect_timeout_ns = 100 * CLOCK_MSEC_NS;
 	assert_int_equal(fetch_start(&request, p->fetch, &q, hear, &h[1]), 0);
 	await(p, &h[1]);
@@ -321,8 +325,9 @@ test_dead_names(void **state)
 	ask(p, &h[2], "http://four.example/");
 	for (int i = 0; i < 50 && dead_names < 4; i++)
 		turn(p);
-	p->fetch = fetch_free(p->fetch);
-	assert_int_equal(dead_names, 4);
+	if (!ENGINE_IS_OLD)
+		p->fetch = fetch_free(p->fetch);
+	assert_int_equal(dead_names, 4 - ENGINE_IS_OLD); /* of three connections all wait for a name there */
 	assert_int_equal(h[2].calls, 0);
 	assert_true(clock_monotonic_ns() - start < DEAD_S * CLOCK_SECOND_NS / 2);
 }
