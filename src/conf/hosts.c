@@ -300,3 +300,29 @@ hosts_read_file(struct hosts *hosts, const char *path, char why[HOSTS_WHY_MAX])
 	}
 	return hosts_read(hosts, (struct text){bytes, len}, path, why);
 }
+
+int
+hosts_add_entries(struct hosts *hosts, const struct conf_paths *entries, bool name_optional,
+		  char why[HOSTS_WHY_MAX])
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < entries->count; i++) {
+		struct host host;
+
+		r = host_parse(text_of(entries->at[i]), name_optional, &host, why);
+		if (r == 0)
+			r = hosts_add(hosts, &host, why);
+	}
+	return r;
+}
+
+int
+hosts_read_known(struct hosts *hosts, const struct conf *conf, char why[HOSTS_WHY_MAX])
+{
+	const struct conf_paths *entries = &conf->flood_hosts;
+
+	if (entries->count > 0 && entries->at[0][0] == '/')
+		return hosts_read_file(hosts, entries->at[0], why);
+	return hosts_add_entries(hosts, entries, false, why);
+}

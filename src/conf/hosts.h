@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "conf/conf.h"
 
 enum {
 	HOSTS_MAX = 4096,
@@ -57,6 +58,13 @@ int hosts_read(struct hosts *hosts, struct text bytes, const char *origin, char 
 
 /* The same for a file; negative errno when it cannot be read, and why says that, too. */
 int hosts_read_file(struct hosts *hosts, const char *path, char why[HOSTS_WHY_MAX]);
+
+/* What the setting `hosts` comes to: the entries themselves, or what the file says that it names. As above. */
+int hosts_read_known(struct hosts *hosts, const struct conf *conf, char why[HOSTS_WHY_MAX]);
+
+/* Appends what the entries of a setting say. HOSTS_E_INVALID, -ENOMEM. */
+int hosts_add_entries(struct hosts *hosts, const struct conf_paths *entries, bool name_optional,
+		      char why[HOSTS_WHY_MAX]);
 
 /* NULL: none of that name. */
 const struct host *hosts_find(const struct hosts *hosts, const char *name);

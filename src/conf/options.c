@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/utf8.h"
+#include "conf/hosts.h"
 #include "herd/events.h"
 
 enum {
@@ -300,6 +301,21 @@ options_source(const struct options *o, const char *member)
 	};
 }
 
+/* The list of hosts may be a file of its own. */
+static int
+check_hosts(const struct conf *conf)
+{
+	CLEANUP(hosts_done) struct hosts hosts = {0};
+	char why[HOSTS_WHY_MAX];
+	int r = hosts_read_known(&hosts, conf, why);
+
+	if (r == -ENOMEM)
+		return r;
+	if (r != 0)
+		log_error("%s", why);
+	return r == 0 ? 0 : OPTIONS_E_CONFIG;
+}
+
 int
 options_load(const struct options *o, const char *member, struct conf *ret_conf, FILE *out)
 {
@@ -314,6 +330,9 @@ options_load(const struct options *o, const char *member, struct conf *ret_conf,
 	log_set_level(ret_conf->log_level);
 	if (!o->check_config)
 		return 0;
+	r = check_hosts(ret_conf);
+	if (r != 0)
+		return r;
 	fprintf(out, "The settings are valid.\n");
 	return answered(out);
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "conf/hosts.h"
 #include "ctl/ca-cert.h"
 #include "ctl/client.h"
 #include "ctl/doctor.h"
@@ -130,6 +131,18 @@ check_peer(struct doctor *d, const struct json_object *peer)
 			    error.len ? ": " : "", (int)error.len, error.at);
 }
 
+/* A file that is wrong keeps the helper from starting; the one that runs has the list it had. */
+static void
+check_hosts(struct doctor *d)
+{
+	CLEANUP(hosts_done) struct hosts hosts = {0};
+	char why[HOSTS_WHY_MAX];
+
+	if (hosts_read_known(&hosts, d->ctl->conf, why) != 0)
+		doctor_find(d, DOCTOR_BAD, "list of hosts",
+			    "%s; the helper keeps the list it has, and does not start with this one", why);
+}
+
 void
 doctor_peers(struct doctor *d)
 {
@@ -137,7 +150,10 @@ doctor_peers(struct doctor *d)
 	const struct json_object *peers;
 	uint64_t conflicts;
 
-	if (!is_linked(d->ctl->conf) || programs_add(&helper, d->ctl, NULL) < 0)
+	if (!is_linked(d->ctl->conf))
+		return;
+	check_hosts(d);
+	if (programs_add(&helper, d->ctl, NULL) < 0)
 		return;
 	program_ask(&helper.at[0], d->ctl, HERD_CONTROL_PEERS, ANSWER_NS);
 	if (!program_is_ok(&helper.at[0])) {

@@ -98,50 +98,19 @@ take_id(struct setup *s, const struct conf *conf)
 
 /* --- which hosts there are ----------------------------------------------------------- */
 
-static int
-add_entries(struct hosts *hosts, const struct conf_paths *entries, bool name_optional,
-	    char why[SETUP_WHY_MAX])
-{
-	char reason[HOSTS_WHY_MAX];
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < entries->count; i++) {
-		struct host host;
-
-		r = host_parse(text_of(entries->at[i]), name_optional, &host, reason);
-		if (r == 0)
-			r = hosts_add(hosts, &host, reason);
-	}
-	return r > 0 ? invalid(why, "%s", reason) : r;
-}
-
-static int
-read_known(struct hosts *hosts, const struct conf *conf, char why[SETUP_WHY_MAX])
-{
-	const struct conf_paths *entries = &conf->flood_hosts;
-	char reason[HOSTS_WHY_MAX];
-	int r;
-
-	if (entries->count == 0 || entries->at[0][0] != '/')
-		return add_entries(hosts, entries, false, why);
-	r = hosts_read_file(hosts, entries->at[0], reason);
-	if (r == -ENOMEM)
-		return r;
-	return r == 0 ? 0 : invalid(why, "%s", reason);
-}
-
 /* `peer` lines draw the graph, and `hosts` then only says who may be linked with. */
 static int
 take_hosts(struct setup *s, const struct conf *conf, char why[SETUP_WHY_MAX])
 {
-	int r = read_known(&s->known, conf, why);
+	char reason[HOSTS_WHY_MAX];
+	int r = hosts_read_known(&s->known, conf, reason);
 
 	s->drawn = conf->flood_peers.count > 0;
-	if (r != 0 || s->drawn)
-		return r == 0 ? add_entries(&s->hosts, &conf->flood_peers, true, why) : r;
-	for (size_t i = 0; r == 0 && i < s->known.count; i++)
-		r = hosts_add(&s->hosts, &s->known.at[i], why);
-	return r;
+	if (r == 0 && s->drawn)
+		r = hosts_add_entries(&s->hosts, &conf->flood_peers, true, reason);
+	for (size_t i = 0; r == 0 && !s->drawn && i < s->known.count; i++)
+		r = hosts_add(&s->hosts, &s->known.at[i], reason);
+	return r == 0 || r == -ENOMEM ? r : invalid(why, "%s", reason);
 }
 
 /* Looked up for everybody who comes. */

@@ -100,6 +100,13 @@ def test_bad_settings(served):
 	assert "answers in" in done.stdout
 
 
+def test_a_bad_list_of_hosts(served, tmp_path):
+	listed = tmp_path / "hosts"
+	listed.write_text("hill 127.0.0.1:1\nhill 127.0.0.1:2\n")
+	found = findings(served[0], "--set", "flood.hosts=%s" % listed)
+	assert found["list of hosts"][0][0] == BAD and "%s:2: " % listed in found["list of hosts"][0][1]
+
+
 def test_a_full_table(herd):
 	port = free_port()
 	herd.configure("[herd]\ntable-clients = 64\n[member Alpha]\nlisten = 127.0.0.1:%d\n" % port)

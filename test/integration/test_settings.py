@@ -171,6 +171,20 @@ def test_check_config_says_where_and_what(herd, name, text, line, word):
 	assert said and any(word in l for l in said), done
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_check_config_reads_the_list_of_hosts(herd, name, tmp_path):
+	listed = tmp_path / "hosts"
+	herd.configure("[flood]\nhosts = %s\n" % listed)
+	words = (["--name", "Alpha"] if name == "herd-member" else []) + ["--config", herd.config, "--check-config"]
+	done = run(name, *words)
+	assert done.returncode == CONFIG and "%s: cannot be read: No such file" % listed in done.stderr
+	listed.write_text("# all of them\nhill 127.0.0.1:1\njaquez\n")
+	done = run(name, *words)
+	assert done.returncode == CONFIG and "%s:3: " % listed in done.stderr and "valid" not in done.stdout
+	listed.write_text("hill 127.0.0.1:1\njaquez 127.0.0.1:2\n")
+	assert run(name, *words).returncode == 0
+
+
 def test_check_config_reports_everything_at_once(herd):
 	herd.configure("[herd]\nline-max = x\nfix-ttl = y\nnonsense = z\n")
 	done = run("herd-flood", "--config", herd.config, "--check-config")
