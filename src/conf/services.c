@@ -37,6 +37,17 @@ services_find(struct text name)
 #define TAKE(conf, own, all) \
 	((conf)->origin[CONF_ID_##own] || !(conf)->origin[CONF_ID_##all] ? (conf)->own : (conf)->all)
 
+/* The less of two limits, of which 0 is none. */
+static uint32_t
+less(uint32_t a, uint32_t b)
+{
+	return b == 0 || (a != 0 && a < b) ? a : b;
+}
+
+/* What [places] has may be meant for somebody who is paid for it, and can only make this less. */
+#define TAKE_CAREFUL(conf, own, all) \
+	((conf)->origin[CONF_ID_##own] ? (conf)->own : less((conf)->own, (conf)->all))
+
 #define TAKE_COMMON(conf, which)                                                                     \
 	.url = (conf)->which##_url, .per_second = TAKE(conf, which##_per_second, places_per_second), \
 	.per_day = TAKE(conf, which##_per_day, places_per_day),                                      \
@@ -75,7 +86,11 @@ conf_service(const struct conf *conf, enum conf_provider provider)
 			.radius_max_m = RADIUS_MAX_M,
 		};
 	return (struct conf_service){
-		TAKE_COMMON(conf, overpass),
+		.url = conf->overpass_url,
+		.per_second = TAKE_CAREFUL(conf, overpass_per_second, places_per_second),
+		.per_day = TAKE_CAREFUL(conf, overpass_per_day, places_per_day),
+		.cell_m = TAKE(conf, overpass_cell_m, places_cell_m),
+		.language = conf->places_language,
 		.cache_ttl_ns = TAKE(conf, overpass_cache_ttl_ns, places_cache_ttl_ns),
 		.key_file = "",
 		.field_mask = "",

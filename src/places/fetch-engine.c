@@ -431,26 +431,32 @@ engine_no_tls(const struct engine *e)
 
 /* --- beginning and end ----------------------------------------------------------------- */
 
+const char *
+engine_authorities(const char *ca_file, bool *ret_is_folder)
+{
+	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
+
+	*ret_is_folder = !(ca_file && *ca_file) && !curl->cainfo;
+	return ca_file && *ca_file ? ca_file : curl->cainfo ? curl->cainfo : curl->capath;
+}
+
 static void
 read_authorities(struct engine *e, const char *ca_file)
 {
-	const curl_version_info_data *curl = curl_version_info(CURLVERSION_NOW);
-	const char *file = ca_file && *ca_file ? ca_file : curl->cainfo;
 	X509_STORE *store = X509_STORE_new();
+	bool is_folder;
+	const char *place = engine_authorities(ca_file, &is_folder);
 
 	/* As curl does: an authority in the file need not be a root. */
-	if (store && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
-	    (file ? X509_STORE_load_file(store, file)
-		  : curl->capath && X509_STORE_load_path(store, curl->capath)) == 1) {
+	if (store && X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 && place &&
+	    (is_folder ? X509_STORE_load_path(store, place) : X509_STORE_load_file(store, place)) == 1) {
 		e->authorities = store;
 		return;
 	}
 	X509_STORE_free(store);
 	ERR_clear_error();
 	snprintf(e->no_tls, sizeof(e->no_tls), "no certificates of authorities can be read from '%s'",
-		 file		? file
-		 : curl->capath ? curl->capath
-				: "the system's place");
+		 place ? place : "the system's place");
 }
 
 int

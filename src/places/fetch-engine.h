@@ -26,6 +26,9 @@ typedef void engine_turned(void *arg);
 int engine_new(struct engine **ret, struct event_base *base, const struct fetch_options *options,
 	       engine_turned *turned, void *arg, uint64_t *connections);
 
+/* As fetch_authorities(). */
+const char *engine_authorities(const char *ca_file, bool *ret_is_folder);
+
 /* No transfer may be under way. Accepts NULL, returns NULL. */
 struct engine *engine_free(struct engine *e);
 CLEANUP_POINTER(struct engine, engine_free);

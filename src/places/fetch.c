@@ -368,6 +368,14 @@ fetch_counts(const struct fetch *f)
 	return f->counts;
 }
 
+const char *
+fetch_authorities(const char *ca_file)
+{
+	bool is_folder;
+
+	return engine_authorities(ca_file, &is_folder);
+}
+
 int
 fetch_configure(struct fetch *f, const struct fetch_options *options)
 {

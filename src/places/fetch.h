@@ -32,6 +32,9 @@ struct fetch_options {
    -ENOTSUP: this libcurl would block while it resolves a name. */
 int fetch_new(struct fetch **ret, struct event_base *base, const struct fetch_options *options);
 
+/* The file or the folder that authorities are read from with this ca_file. NULL: nobody knows. */
+const char *fetch_authorities(const char *ca_file);
+
 /* For requests to come, which use new connections; ca_file is read again. Those under way go on. On failure
    nothing changes. */
 int fetch_configure(struct fetch *f, const struct fetch_options *options);

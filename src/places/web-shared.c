@@ -31,12 +31,13 @@ options_of(const struct source_web *web)
 static struct file_identity
 identity_of(const char *ca_file)
 {
+	const char *place = fetch_authorities(ca_file);
 	struct stat st;
 
-	return ca_file[0] && stat(ca_file, &st) == 0 ? file_identity(&st) : (struct file_identity){0};
+	return place && stat(place, &st) == 0 ? file_identity(&st) : (struct file_identity){0};
 }
 
-/* A file of certificates may be another under the same name. */
+/* A file of certificates, the system's own too, may be another under the same name. */
 static bool
 is_as_before(const struct web_shared *s, const struct fetch_options *o,
 	     const struct file_identity *authorities)

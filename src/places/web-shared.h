@@ -18,7 +18,7 @@ struct web_shared {
 	struct file_identity authorities;   /* of ca_file, when it was read */
 };
 
-/* One more user. The settings are taken, if they are others or ca_file is another file under its name. -ENOMEM, what fetch_new() and fetch_configure() return. */
+/* One more user. The settings are taken, if they are others or the authorities are other files under their name. -ENOMEM, what fetch_new() and fetch_configure() return. */
 int web_shared_join(struct web_shared **ret, struct source *source, struct event_base *base,
 		    const struct source_web *web);
 int web_shared_configure(struct web_shared *s, const struct source_web *web);

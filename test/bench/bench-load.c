@@ -37,7 +37,7 @@ enum {
 	LOAD_IN = 256 * 1024,	/* one read */
 	LOAD_REST = 128 * 1024, /* the beginning of a reply whose end has not come */
 	LOAD_EVENTS = 64,
-	LOAD_CONNECTIONS_MAX = 4096,
+	LOAD_CONNECTIONS_MAX = 16384,
 	LOAD_DEPTH_MAX = 4096,
 	LOAD_QUIET_MS = 20000, /* nothing heard for this long is an error */
 	LOAD_TICK_US = 100,    /* between looks at who has thought long enough */

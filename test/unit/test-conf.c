@@ -178,6 +178,7 @@ test_services(void **state)
 	s = conf_service(&conf, CONF_PROVIDER_OVERPASS);
 	assert_int_equal(s.cell_m, 100);
 	assert_int_equal(s.per_day, 7);
+	assert_int_equal(s.per_second, 1);
 	assert_int_equal(s.cache_ttl_ns, 7200 * CLOCK_SECOND_NS);
 	assert_int_equal(s.radius_max_m, 50000);
 }
@@ -238,6 +239,35 @@ test_services_refused(void **state)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), ",b");
 	check_bad(many,
 		  "x.conf:2: setting 'types' in [places google]: too many names (expected at most 50)\n");
+}
+
+/* Nobody pays its servers: what is set for all can only make it less. */
+static void
+test_overpass_is_careful(void **state)
+{
+	static const struct {
+		const char *all, *own;
+		uint32_t per_second, per_day;
+	} cases[] = {
+		{"", "", 1, 9000},
+		{"requests-per-second = 50\nrequests-per-day = 100000\n", "", 1, 9000},
+		{"requests-per-second = 0\nrequests-per-day = 0\n", "", 1, 9000},
+		{"requests-per-day = 100\n", "", 1, 100},
+		{"requests-per-day = 100\n", "requests-per-second = 20\nrequests-per-day = 0\n", 20, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		CLEANUP(conf_done) struct conf conf = {0};
+		struct conf_service s;
+		char text[256];
+
+		snprintf(text, sizeof(text), "[places]\n%s[places overpass]\n%s", cases[i].all, cases[i].own);
+		check_good(&conf, text, NULL);
+		s = conf_service(&conf, CONF_PROVIDER_OVERPASS);
+		assert_int_equal(s.per_second, cases[i].per_second);
+		assert_int_equal(s.per_day, cases[i].per_day);
+	}
 }
 
 static void
@@ -1042,6 +1072,7 @@ main(void)
 		cmocka_unit_test(test_table),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_services),
+		cmocka_unit_test(test_overpass_is_careful),
 		cmocka_unit_test(test_services_wrong),
 		cmocka_unit_test(test_services_refused),
 		cmocka_unit_test(test_proxy),

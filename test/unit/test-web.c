@@ -51,6 +51,14 @@ fetch_new(struct fetch **ret, struct event_base *base, const struct fetch_option
 	return 0;
 }
 
+static const char *system_authorities;
+
+const char *
+fetch_authorities(const char *ca_file)
+{
+	return *ca_file ? ca_file : system_authorities;
+}
+
 int
 fetch_configure(struct fetch *f, const struct fetch_options *options)
 {
@@ -1275,7 +1283,7 @@ goes_on_with_the_old_settings(void **state)
 static void
 keeps_its_connections(void **state)
 {
-	char path[] = "/tmp/test-web-ca-XXXXXX";
+	char path[] = "/tmp/test-web-ca-XXXXXX", *of_system;
 	int fd = mkstemp(path);
 
 	(void)state;
@@ -1301,6 +1309,18 @@ keeps_its_connections(void **state)
 	web.ca_file = "";
 	reload();
 	assert_int_equal(configured, 4);
+	assert_int_equal(ftruncate(fd, 3), 0); /* now the system's */
+	assert_true(asprintf(&of_system, "/proc/self/fd/%d", fd) > 0);
+	system_authorities = of_system;
+	reload();
+	assert_int_equal(configured, 5);
+	reload();
+	assert_int_equal(configured, 5);
+	assert_int_equal(write(fd, "one more", 8), 8);
+	reload();
+	assert_int_equal(configured, 6);
+	free(of_system);
+	system_authorities = NULL;
 	close(fd);
 }
 
