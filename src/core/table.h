@@ -38,23 +38,24 @@ enum table_role {
 };
 
 /* What each process counts about itself, in shared memory. */
-#define TABLE_COUNTERS(X)                                       \
-	X(connections, "open connections")                      \
-	X(accepted, "connections opened since the start")       \
-	X(refused, "connections refused")                       \
-	X(dropped, "connections dropped: idle, slow, broken")   \
-	X(iamat, "IAMAT commands")                              \
-	X(whatsat, "WHATSAT commands")                          \
-	X(invalid, "invalid commands")                          \
-	X(stored, "fixes that changed the table")               \
-	X(older, "fixes older than the one held")               \
-	X(evicted, "fixes evicted from full buckets")           \
-	X(expired, "fixes removed because of their age")        \
-	X(stolen, "bucket locks taken from dead processes")     \
-	X(busy, "fixes that had to wait for a stopped process") \
-	X(damaged, "damaged fixes found and freed")             \
-	X(lookups, "places lookups in flight")                  \
-	X(unconfirmed, "AT replies sent without waiting for peers any longer")
+#define TABLE_COUNTERS(X)                                                      \
+	X(connections, "open connections")                                     \
+	X(accepted, "connections opened since the start")                      \
+	X(refused, "connections refused")                                      \
+	X(dropped, "connections dropped: idle, slow, broken")                  \
+	X(iamat, "IAMAT commands")                                             \
+	X(whatsat, "WHATSAT commands")                                         \
+	X(invalid, "invalid commands")                                         \
+	X(stored, "fixes that changed the table")                              \
+	X(older, "fixes older than the one held")                              \
+	X(evicted, "fixes evicted from full buckets")                          \
+	X(expired, "fixes removed because of their age")                       \
+	X(stolen, "bucket locks taken from dead processes")                    \
+	X(busy, "fixes that had to wait for a stopped process")                \
+	X(damaged, "damaged fixes found and freed")                            \
+	X(lookups, "places lookups in flight")                                 \
+	X(unconfirmed, "AT replies sent without waiting for peers any longer") \
+	X(looked_up, "places lookups that went to a service")
 
 enum table_counter {
 #define X(name, help) TABLE_COUNTER_##name,

@@ -42,6 +42,16 @@ same_process(const struct roster *roster, const struct table_process *process)
 	return NULL;
 }
 
+/* Has any member ever asked a places service? Where none does there is nothing to see of it. */
+static bool
+looks_up(const struct roster *roster)
+{
+	for (size_t i = 0; i < roster->count; i++)
+		if (roster->at[i].counter[TABLE_COUNTER_looked_up] > 0)
+			return true;
+	return false;
+}
+
 static void
 show_member(struct writer *w, const struct top_sample *before, const struct top_sample *now,
 	    const struct table_process *p)
@@ -52,9 +62,11 @@ show_member(struct writer *w, const struct top_sample *before, const struct top_
 	} rates[] = {
 		{"iamat_per_s", TABLE_COUNTER_iamat},
 		{"whatsat_per_s", TABLE_COUNTER_whatsat},
+		{"lookups_per_s", TABLE_COUNTER_looked_up},
 		{"invalid_per_s", TABLE_COUNTER_invalid},
 	};
 	const struct table_process *was = same_process(&before->roster, p);
+	const bool is_hiding = !looks_up(&now->roster);
 
 	writer_object_begin(w, NULL);
 	writer_style(w, WRITER_STRONG);
@@ -62,10 +74,16 @@ show_member(struct writer *w, const struct top_sample *before, const struct top_
 	writer_style(w, p->alive ? WRITER_GOOD : WRITER_BAD);
 	writer_bool(w, "alive", p->alive, "alive", "dead");
 	writer_count(w, "connections", p->alive ? p->counter[TABLE_COUNTER_connections] : 0);
-	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++)
-		show_rate(w, rates[i].key, was ? &was->counter[rates[i].counter] : NULL,
-			  p->counter[rates[i].counter], seconds_between(before, now));
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		const enum table_counter counter = rates[i].counter;
+
+		writer_details(w, is_hiding && counter == TABLE_COUNTER_looked_up);
+		show_rate(w, rates[i].key, was ? &was->counter[counter] : NULL, p->counter[counter],
+			  seconds_between(before, now));
+	}
+	writer_details(w, is_hiding);
 	writer_count(w, "lookups", p->alive ? p->counter[TABLE_COUNTER_lookups] : 0);
+	writer_details(w, false);
 	writer_object_end(w);
 }
 

@@ -264,6 +264,7 @@ wait_for_places(struct reply *reply, const struct herd_fix *fix, struct reply **
 	reply->bytes.len += (size_t)(message_put_fix(at, fix) - at);
 	reply->state = REPLY_FOR_PLACES;
 	member_count(reply->member, TABLE_COUNTER_lookups, 1);
+	member_count(reply->member, TABLE_COUNTER_looked_up, 1);
 	*ret = reply;
 	return ANSWER_E_PENDING;
 }

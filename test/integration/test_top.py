@@ -16,6 +16,7 @@ import pytest
 
 import harness
 from harness import fresh, until
+from web import people
 
 OK, NO_HERD, USAGE = 0, 3, 64
 UCLA = b"+34.068930-118.445127"
@@ -69,7 +70,7 @@ def test_rates_are_those_of_commands(running):
 	assert first["helper"] is True and first["clients"] == 0 and first["peers"] == []
 	for name in ("Alpha", "Bravo"):
 		assert member_of(first, name) == {"member": name, "alive": True, "connections": 0, "iamat_per_s": 0, "whatsat_per_s": 0,
-			"invalid_per_s": 0, "lookups": 0}
+			"lookups_per_s": 0, "invalid_per_s": 0, "lookups": 0}
 	counted = {"iamat_per_s": 0, "whatsat_per_s": 0, "invalid_per_s": 0}
 	with alpha.client() as client:
 		name = fresh()
@@ -86,6 +87,33 @@ def test_rates_are_those_of_commands(running):
 	assert 30 < counted["iamat_per_s"] < 120 and counted["whatsat_per_s"] == 0 and 15 < counted["invalid_per_s"] < 60
 	assert counted["iamat_per_s"] == pytest.approx(2 * counted["invalid_per_s"], rel=0.2)
 	lines.end()
+
+
+def test_lookups_that_a_service_answers(web, upstream):
+	member = web.start("google")
+	lines = Lines(web.herd)
+	lines.next()
+	upstream.fault("hold")
+	with member.client() as connection:
+		for id in people(connection, 12):
+			connection.send(b"WHATSAT %s 5 5\n" % id)
+		look, counted = {}, 0
+
+		def all_are_under_way():
+			nonlocal look, counted
+			look = member_of(lines.next(), "Alpha")
+			counted += look["lookups_per_s"] * 0.2
+			return look["lookups"] == 12
+		until(all_are_under_way, lambda: look, pause=0)
+		assert 8 < counted < 17 and look["whatsat_per_s"] >= look["lookups_per_s"]
+		upstream.well()
+		upstream.release()
+		for _ in range(12):
+			connection.until(b"\n\n")
+	until(lambda: member_of(lines.next(), "Alpha")["lookups"] == 0, "they are answered", pause=0)
+	assert member_of(lines.next(), "Alpha")["lookups_per_s"] == 0
+	lines.end()
+	assert "WHATSAT PER S  LOOKUPS PER S  INVALID PER S  LOOKUPS\n" in top(web.herd, "--count", "1")
 
 
 def test_one_that_died_and_came_again(running):
@@ -108,7 +136,7 @@ def test_without_a_helper(herd):
 
 def test_pages(running):
 	text = top(running, "--count", "3")
-	assert text.count("IAMAT PER S") == 3 and text.count("Alpha") == 3 and "\x1b" not in text
+	assert text.count("IAMAT PER S") == 3 and text.count("Alpha") == 3 and "\x1b" not in text and "LOOKUPS" not in text
 	assert re.match(r"time     [0-9:.]+\nclients  0\n", text)
 	assert top(running, "--count", "0") == ""
 
