@@ -59,7 +59,7 @@ struct worker {
 
 static _Atomic bool stop;
 static _Atomic uint64_t next_version;
-static _Atomic uint64_t told[CLIENTS_MAX]; /* to the taker: the newest version of each client */
+static _Atomic uint64_t told[CLIENTS_MAX]; /* to the taker: the last version of each client */
 
 static struct text
 client_id(char bytes[HERD_ID_MAX], const struct part *part, uint64_t *random)
@@ -156,7 +156,8 @@ on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
 
 	w->wrong += !help_check(fix, &version, &writer) || writer >= WRITERS || client >= CLIENTS_MAX;
 	w->known[slot / 64] |= UINT64_C(1) << slot % 64;
-	if (client < CLIENTS_MAX && version > atomic_load(&told[client]))
+	/* Where clients are evicted a writer that was held up may bring an older one back. */
+	if (client < CLIENTS_MAX)
 		atomic_store(&told[client], version);
 }
 
