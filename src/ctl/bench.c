@@ -95,6 +95,20 @@ show_quantiles(struct writer *w, const struct histogram *h)
 	writer_real(w, "max_us", (double)h->max / 1000, 1);
 }
 
+/* What was wanted, and what of it could not be. Without a rate that is nothing to read. */
+static void
+show_rate(struct writer *w, const struct load_plan *plan, const struct load_result *result)
+{
+	writer_details(w, plan->rate == 0);
+	if (plan->rate)
+		writer_count(w, "rate", plan->rate);
+	else
+		writer_none(w, "rate");
+	writer_style(w, result->unsent ? WRITER_BAD : WRITER_PLAIN);
+	writer_count(w, "unsent", result->unsent);
+	writer_details(w, false);
+}
+
 static void
 show(struct writer *w, const struct load_plan *plan, const struct load_result *result)
 {
@@ -107,6 +121,7 @@ show(struct writer *w, const struct load_plan *plan, const struct load_result *r
 	writer_count(w, "connections", plan->connections);
 	writer_count(w, "depth", plan->depth);
 	writer_duration(w, "took", result->took_ns);
+	show_rate(w, plan, result);
 	writer_count(w, "iamat", result->iamat);
 	writer_count(w, "whatsat", result->whatsat);
 	writer_style(w, result->refused ? WRITER_BAD : WRITER_PLAIN);
@@ -136,6 +151,8 @@ take_plan(struct ctl *ctl, struct load_plan *plan)
 
 	if (r == 0)
 		r = take_count(ctl, "depth", 1, LOAD_DEPTH_MAX, &plan->depth);
+	if (r == 0 && options_value(ctl->options, "rate"))
+		r = take_count(ctl, "rate", 1, LOAD_RATE_MAX, &plan->rate);
 	if (r == 0)
 		r = take_count(ctl, "clients", 1, LOAD_CLIENTS_MAX, &plan->clients);
 	if (r == 0)
@@ -173,7 +190,7 @@ bench_run(struct ctl *ctl, int argc, char **argv)
 	if (r < 0)
 		return ask_failed(ask.address, r);
 	show(ctl->out, &plan, &result);
-	return result.refused ? CTL_NO : CTL_OK;
+	return result.refused || result.unsent ? CTL_NO : CTL_OK;
 }
 
 const struct command command_bench = {
@@ -181,7 +198,9 @@ const struct command command_bench = {
 	.help = "Measure how fast a member answers",
 	.more = "Clients called herdctl-bench-N tell the member where they are, over and over. These fixes\n"
 		"are in the herd afterwards, until they expire. With --whatsat they also ask for places,\n"
-		"which may cost money where those come from a service. Exit code 1: the member refused.",
+		"which may cost money where those come from a service. With --rate commands are due at\n"
+		"even intervals, and times are those from then: what waits while the member does not\n"
+		"answer counts. Exit code 1: the member refused, or the rate was too much.",
 	.entries =
 		(const struct options_entry[]){
 			{.name = "for", .argument = "SECONDS", .help = "Go on for this long (default 3)"},
@@ -189,6 +208,9 @@ const struct command command_bench = {
 			{.name = "depth",
 			 .argument = "N",
 			 .help = "Commands sent at once on each (default 1)"},
+			{.name = "rate",
+			 .argument = "N",
+			 .help = "Commands a second (default: as many as are answered)"},
 			{.name = "clients", .argument = "N", .help = "Clients there are (default 100)"},
 			{.name = "whatsat",
 			 .argument = "PERCENT",

@@ -4,9 +4,11 @@ import contextlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -34,7 +36,7 @@ def test_what_was_answered(herd, depth, connections, whatsat):
 	seen = measured("--depth", str(depth), "--connections", str(connections), "--whatsat", str(whatsat), "--clients", "30", shm=herd.shm)
 	commands = seen["iamat"] + seen["whatsat"]
 	assert seen["member"] == "Alpha" and seen["refused"] == 0 and seen["asked"] == "127.0.0.1:%d" % alpha.tcp[0][1]
-	assert (seen["depth"], seen["connections"]) == (depth, connections)
+	assert (seen["depth"], seen["connections"], seen["rate"], seen["unsent"]) == (depth, connections, None, 0)
 	assert 0.2 <= seen["took"] < harness.LIMIT and commands % depth == 0 and commands >= depth * connections
 	assert abs(seen["per_second"] - commands / seen["took"]) <= 1 + commands / seen["took"] / 100
 	assert abs(seen["whatsat"] - commands * whatsat / 100) <= connections + 1
@@ -45,6 +47,65 @@ def test_what_was_answered(herd, depth, connections, whatsat):
 		assert client.ask(b"WHATSAT herdctl-bench-30 0 0").startswith(b"? ")
 		assert client.ask(b"WHATSAT herdctl-bench-0 0 0").startswith(b"AT Alpha ")
 
+
+# --- at a rate --------------------------------------------------------------
+
+@pytest.mark.parametrize("rate, duration, depth, connections, whatsat", [(1000, 1, 1, 8, 0), (2000, 0.5, 64, 2, 30), (333, 0.5, 1, 100, 0),
+	(1, 0.3, 1, 1, 0), (4, 1, 1, 3, 100)])
+def test_a_rate_is_kept(herd, rate, duration, depth, connections, whatsat):
+	herd.flood()
+	herd.member("Alpha")
+	seen = measured("--rate", str(rate), "--for", "%dms" % (duration * 1000), "--depth", str(depth), "--connections", str(connections),
+		"--whatsat", str(whatsat), "--timeout", "200ms", shm=herd.shm)	# patience is for replies, not for what is not due yet
+	commands = seen["iamat"] + seen["whatsat"]
+	assert commands == max(1, int(rate * duration)) and seen["rate"] == rate and seen["unsent"] == seen["refused"] == 0
+	assert duration <= seen["took"] < duration + 1 and sum(row["replies"] for row in seen["histogram"]) == commands
+	assert abs(seen["whatsat"] - commands * whatsat / 100) <= connections + 1
+	assert seen["p50_us"] <= seen["p99_us"] <= seen["max_us"] <= seen["took"] * 1e6
+
+
+def stand_still(member, after, seconds):
+	time.sleep(after)
+	member.signal(signal.SIGSTOP)
+	time.sleep(seconds)
+	member.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("words", [(), ("--rate", "200")])
+def test_what_waits_for_a_member_counts_at_a_rate(herd, words):
+	"""Half a second in which nothing is answered: clients that wait for replies hardly see it, those that come at their time do."""
+	herd.flood()
+	alpha = herd.member("Alpha")
+	pause = threading.Thread(target=stand_still, args=(alpha, 0.3, 0.5))
+	pause.start()
+	seen = measured("--for", "1200ms", "--connections", "2", *words, shm=herd.shm)
+	pause.join()
+	assert seen["max_us"] > 400e3
+	if words:	# 100 of 240 wait, for 250 ms each in the middle
+		assert seen["p90_us"] > 200e3 and sum(row["replies"] for row in seen["histogram"]) == 240
+	else:
+		assert seen["p99_us"] < 100e3
+
+
+def test_more_than_a_member_answers():
+	"""What could not be sent within a second after the end is not kept quiet."""
+	fake = Fake(b"AT Alpha 1\n", pause=0.1)
+	done = bench("--json", "--to", fake.where, "--rate", "1000", "--connections", "2")
+	fake.listener.close()
+	seen = json.loads(done.stdout)
+	assert done.returncode == NO and done.stderr == ""
+	assert 10 <= seen["iamat"] <= 26 and seen["iamat"] + seen["unsent"] == 200
+	assert seen["p50_us"] > 300e3 and 1 < seen["took"] < 3 and seen["max_us"] > 900e3
+
+
+def test_a_rate_as_people_see_it(herd):
+	herd.flood()
+	herd.member("Alpha")
+	assert re.search(r"^took .*\nrate +50\nunsent +0\niamat +10\n", bench("--rate", "50", shm=herd.shm).stdout, re.M)
+	assert "rate" not in bench(shm=herd.shm).stdout
+
+
+# --- whom -------------------------------------------------------------------
 
 def test_by_name_and_by_path(herd):
 	herd.flood()
@@ -92,8 +153,8 @@ def test_no_progress_for_programs(herd):
 class Fake:
 	"""A member that says the same to everybody, or nothing."""
 
-	def __init__(self, reply):
-		self.reply = reply
+	def __init__(self, reply, pause=0):
+		self.reply, self.pause = reply, pause
 		self.listener = socket.create_server(("127.0.0.1", 0))
 		self.where = "127.0.0.1:%d" % self.listener.getsockname()[1]
 		threading.Thread(target=self.serve, daemon=True).start()
@@ -111,9 +172,11 @@ class Fake:
 			while client.recv(4096):
 				if self.reply is None:
 					return
+				time.sleep(self.pause)
 				client.sendall(self.reply)
 
 
+@pytest.mark.parametrize("words", [(), ("--rate", "100")])
 @pytest.mark.parametrize("reply, status, says", [
 	(b"? never\n", NO, ""),
 	(None, FAILED, "closed the connection"),
@@ -124,9 +187,9 @@ class Fake:
 	(b"\n", FAILED, "none to what was asked"),
 	(b"AT Alpha 1\nAT Alpha 2\n", FAILED, "none to what was asked"),
 ])
-def test_members_that_are_none(reply, status, says):
+def test_members_that_are_none(reply, status, says, words):
 	fake = Fake(reply)
-	done = bench("--json", "--to", fake.where, "--timeout", "300ms", "--connections", "2")
+	done = bench("--json", "--to", fake.where, "--timeout", "300ms", "--connections", "2", *words)
 	fake.listener.close()
 	assert done.returncode == status and says in done.stderr, done
 	if status == NO:
@@ -142,6 +205,7 @@ def test_nobody_there():
 
 
 @pytest.mark.parametrize("words", [("--connections", "0"), ("--connections", "1001"), ("--depth", "0"), ("--depth", "65"),
+	("--rate", "0"), ("--rate", "1000001"),
 	("--clients", "0"), ("--clients", "1000001"), ("--whatsat", "101"), ("--for", "0"), ("--for", "x"), ("--to", "nowhere"),
 	("--to", "127.0.0.1:1", "--member", "Alpha"), ("extra",)])
 def test_bad_words(words):

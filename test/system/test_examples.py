@@ -86,6 +86,7 @@ RUN = {
 	("herdctl.1", "$ herdctl fixes --count '*.cs.ucla.edu'"): Run(TELL),
 	("herdctl.1", "$ herdctl trace kiwi.cs.ucla.edu"): Run(TELL),
 	("herdctl.1", "$ herdctl bench --member Alpha --connections 50"): Run("", "herdctl fixes --count 'herdctl-bench-*' | grep 100"),
+	("herdctl.1", "$ herdctl bench --rate 2000 --connections 50"): Run("", "herdctl fixes --count 'herdctl-bench-*' | grep 100"),
 	("herdctl.1", "$ herdctl top --count 5"): Run(),
 	("herdctl.1", "# herdctl reload && herdctl status"): Run(),
 	("herdctl.1", "herdctl status >/tmp/status || mail -s \"herd: $?\" root </tmp/status"): Run(
