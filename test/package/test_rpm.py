@@ -14,6 +14,7 @@ import tarfile
 
 import pytest
 
+import rpms
 from test_package import BUILD_S, LIMIT, PACKAGES, TOP, members, deb, only, run, tarball	# noqa: F401 (fixtures)
 
 BUILD_RPM = os.path.join(TOP, "packaging", "build-rpm")
@@ -32,12 +33,6 @@ def rpm():
 @pytest.fixture(scope="session")
 def source():
 	return only("herd-*.src.rpm")
-
-
-def query(package, form):
-	result = run("rpm", "-qp", "--nosignature", "--qf", form, package)
-	assert result.returncode == 0, result.stdout
-	return result.stdout
 
 
 def usual(name):
@@ -63,7 +58,7 @@ def test_rpmlint(rpm, source):
 
 
 def test_the_files_of_the_other_package(rpm, wanted):
-	lines = query(rpm, r"[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME} %{FILEGROUPNAME}\n]").splitlines()
+	lines = rpms.query(rpm, r"[%{FILENAMES} %{FILEMODES:octal} %{FILEUSERNAME} %{FILEGROUPNAME}\n]").splitlines()
 	files = {name: (int(mode, 8), user, group) for name, mode, user, group in map(str.split, lines)}
 	ours = {name: what for name, what in files.items() if not re.fullmatch(OF_RPM, name)}
 	assert len(wanted) > 20
@@ -76,7 +71,7 @@ def test_the_files_of_the_other_package(rpm, wanted):
 
 
 def test_settings_are_the_only_configuration(rpm):
-	flags = dict(line.split() for line in query(rpm, r"[%{FILENAMES} %{FILEFLAGS:fflags}|\n]").splitlines())
+	flags = dict(line.split() for line in rpms.query(rpm, r"[%{FILENAMES} %{FILEFLAGS:fflags}|\n]").splitlines())
 	assert {name: flag for name, flag in flags.items() if "c" in flag} == {"/etc/herd/herd.conf": "cn|"}
 
 
@@ -159,43 +154,10 @@ def test_what_is_yours_stays(rpm, root):
 	assert left == {"etc/herd/herd.conf.rpmsave", "etc/herd/herd.conf.d/own.conf", "var/lib/herd/snapshot"}
 
 
-NEXT = """Name: herd
-Version: %s
-Release: 2
-Summary: The one after
-License: MIT
-BuildArch: %s
-%%description
-The files of the package, of which one program and the settings have changed and one file is new.
-%%install
-cp -a %s/. %%{buildroot}
-%%files
-%%defattr(-,root,root)
-%s
-"""
-
-
 @pytest.fixture(scope="session")
 def following(rpm, tmp_path_factory):
-	"""The package of the release that follows, made from this one without building it."""
-	folder = tmp_path_factory.mktemp("following")
-	content = folder / "content"
-	content.mkdir()
-	with open(rpm, "rb") as file:
-		unpacked = subprocess.run(["rpm2cpio"], stdin=file, stdout=subprocess.PIPE, timeout=LIMIT, check=True).stdout
-	assert subprocess.run(["cpio", "-idm", "--quiet"], input=unpacked, cwd=content, timeout=LIMIT, check=False).returncode == 0
-	listed = [line.split(" ", 1) for line in query(rpm, r"[%{FILEMODES:octal} %{FILENAMES}\n]").splitlines()]
-	names = ["%dir " + name if stat.S_ISDIR(int(mode, 8)) else name for mode, name in listed]
-	names = ["%config(noreplace) " + name if name == "/etc/herd/herd.conf" else name for name in names] + ["/usr/share/doc/herd/NEXT"]
-	for name, text in (("etc/herd/herd.conf", "# the next one's\n"), ("usr/share/doc/herd/NEXT", "next\n"), ("usr/bin/herdctl", "next")):
-		with open(content / name, "a", encoding="utf-8") as file:
-			file.write(text)
-	version, arch = query(rpm, "%{VERSION} %{ARCH}").split()
-	(folder / "herd.spec").write_text(NEXT % (version, arch, content, "\n".join(names)))
-	result = run("rpmbuild", "-bb", "--define", "_topdir %s" % folder, "--define", "__os_install_post %{nil}",
-		"--define", "_build_id_links none", "--define", "debug_package %{nil}", str(folder / "herd.spec"), limit=600)
-	assert result.returncode == 0, result.stdout
-	return str(next((folder / "RPMS").rglob("*.rpm")))
+	"""The package of the release that follows."""
+	return rpms.make_following(rpm, str(tmp_path_factory.mktemp("following")))
 
 
 @pytest.mark.parametrize("edited", [True, False])
@@ -213,12 +175,12 @@ def test_upgrade_and_downgrade(rpm, following, root, edited):
 			file.write(b"# mine\n")
 	mine = read(settings)
 	root.rpm("-U", following)
-	assert root.rpm("-q", "herd").strip() == query(following, "%{NVRA}")
+	assert root.rpm("-q", "herd").strip() == rpms.query(following, "%{NVRA}")
 	assert read("usr/bin/herdctl") == program + b"next" and os.path.exists(root.path(added))
 	assert read(news if edited else settings) == first + b"# the next one's\n"
 	assert not edited or read(settings) == mine
 	root.rpm("-U", "--oldpackage", rpm)
-	assert root.rpm("-q", "herd").strip() == query(rpm, "%{NVRA}")
+	assert root.rpm("-q", "herd").strip() == rpms.query(rpm, "%{NVRA}")
 	assert read("usr/bin/herdctl") == program and not os.path.exists(root.path(added))
 	assert read(settings) == mine
 	assert edited or root.rpm("-V", "herd") == ""
@@ -256,7 +218,7 @@ esac
 
 	def call(words, refuses="nobody", systemd=True):
 		name, count = words.split()
-		text = query(rpm, "%%{%s}" % name.upper())
+		text = rpms.query(rpm, "%%{%s}" % name.upper())
 		assert text not in ("", "(none)"), name
 		text = text.replace("/run/systemd/system", str(running if systemd else tmp_path / "nothing"))
 		for program in ("/usr/lib/systemd/systemd-update-helper", "/usr/bin/systemctl"):	# Fedora's macros

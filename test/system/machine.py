@@ -25,7 +25,8 @@ import time
 import root
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", ".."))
-sys.path[1:1] = [os.path.join(TOP, "test", "integration"), os.path.join(TOP, "test", "flood")]
+sys.path[1:1] = [os.path.join(TOP, "test", "integration"), os.path.join(TOP, "test", "flood"),
+	os.path.join(TOP, "test", "package")]
 import harness	# noqa: E402  its clients
 import net	# noqa: E402  its namespaces
 

@@ -23,7 +23,8 @@ CACHE = os.path.realpath(os.environ.get("HERD_SYSTEM_CACHE", "/var/tmp/herd-syst
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "libevent-core-2.1-7", "libinih1", "libjson-c5", "libssl3", "openssl", "libcurl4",
-	"jq", "netcat-openbsd"]	# which the manual pages show
+	"jq", "netcat-openbsd",	# which the manual pages show
+	"rpm"]
 RECIPE = 3	# to be counted up when configure() below changes
 KEEP_S = 7 * 24 * 3600	# how long what nobody uses stays
 BOOTSTRAP_S = 1200
