@@ -19,6 +19,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -599,6 +600,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	prctl(PR_SET_PDEATHSIG, 15);
+	(void)signal(SIGPIPE, SIG_IGN); /* whoever asked may be gone */
 	setvbuf(stdin, NULL, _IONBF, 0);
 	u.delay_ns = (int64_t)(strtod(argv[3], NULL) * 1e6);
 	u.streams = (uint32_t)strtoul(argv[4], NULL, 10);
