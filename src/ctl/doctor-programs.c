@@ -100,8 +100,10 @@ doctor_sockets(struct doctor *d)
 	for (size_t i = 0; i < d->roster.count; i++) {
 		const struct conf_entry *e = &d->roster.at[i];
 
+		/* Port 0 is any that was free: settings do not tell which. */
 		for (size_t k = 0; k < e->conf.listen.count; k++)
-			check_address(d, e->name, &e->conf.listen.at[k]);
+			if (address_port(&e->conf.listen.at[k]) != 0)
+				check_address(d, e->name, &e->conf.listen.at[k]);
 	}
 }
 

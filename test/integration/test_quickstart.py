@@ -18,8 +18,8 @@ MEMBERS = ["Alpha", "Bravo", "Charlie", "Delta", "Echo"]
 LONG = 300	# it may have to build
 
 
-def start(*words, **options):
-	return subprocess.Popen([QUICKSTART] + list(words), env=dict(os.environ, HERD_BUILD=BUILD), cwd="/",
+def start(*words, build=BUILD, **options):
+	return subprocess.Popen([QUICKSTART] + list(words), env=dict(os.environ, HERD_BUILD=str(build)), cwd="/",
 		stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, **options)
 
 
@@ -53,8 +53,8 @@ def running_state(pid):
 class Running:
 	"""A quickstart that is up."""
 
-	def __init__(self, *words):
-		self.process = start(*words, stdin=subprocess.DEVNULL)
+	def __init__(self, *words, build=BUILD):
+		self.process = start(*words, build=build, stdin=subprocess.DEVNULL)
 		os.set_blocking(self.process.stdout.fileno(), False)
 		self.output = ""
 		self.pids, self.segment = {}, ""
@@ -64,8 +64,11 @@ class Running:
 		self.pids = children(self.process.pid)
 		self.ports = {name: int(port) for name, port in re.findall(r"(Alpha|Echo) \(127\.0\.0\.1 port (\d+)\)", self.output)}
 		self.conf = re.search(r"--config (\S+)", self.output).group(1)
-		with open(self.conf if os.path.isabs(self.conf) else os.path.join(TOP, self.conf), encoding="utf-8") as file:
-			self.segment = "/dev/shm" + re.search(r"shm = (\S+)", file.read()).group(1)
+		self.conf = os.path.join(TOP, self.conf)
+		with open(self.conf, encoding="utf-8") as file:
+			settings = file.read()
+		self.segment = "/dev/shm" + re.search(r"shm = (\S+)", settings).group(1)
+		self.control = re.search(r"control-dir = (\S+)", settings).group(1)
 		return self
 
 	def wait_for(self, text, limit=LIMIT):
@@ -96,8 +99,8 @@ class Running:
 def running():
 	started = []
 
-	def run(*words):
-		started.append(Running(*words))
+	def run(*words, **options):
+		started.append(Running(*words, **options))
 		return started[-1].up()
 	yield run
 	for one in started:
@@ -135,6 +138,18 @@ def test_runs_until_it_is_told_to_stop(running, number):
 	assert herd.process.wait(LIMIT) == 0
 	assert herd.alive() == []
 	assert not os.path.exists(herd.segment)
+
+
+@pytest.mark.parametrize("folder", ["b", "x" * 90])
+def test_its_programs_can_be_asked(running, tmp_path, folder):
+	"""From wherever it was built, though the path of a socket is short."""
+	os.symlink(os.path.realpath(BUILD), tmp_path / folder)
+	herd = running("--base-port", "0", build=tmp_path / folder)
+	done = subprocess.run([os.path.join(BUILD, "herdctl"), "--config", herd.conf, "--json", "doctor"], stdin=subprocess.DEVNULL,
+		stdout=subprocess.PIPE, timeout=LIMIT, check=False)
+	assert not [one for one in json.loads(done.stdout)["findings"] if "does not answer" in one["finding"]], done
+	herd.process.send_signal(signal.SIGTERM)
+	assert herd.process.wait(LIMIT) == 0 and not os.path.exists(herd.control)
 
 
 def test_a_dead_member_is_named_and_the_others_go_on(running):
