@@ -5,7 +5,7 @@
  *
  * A connection of HTTP/2 that becomes readable may be milliseconds of work, and
  * dozens may at once. So sockets that are ready stand in a line, and a turn of
- * the loop takes of it what a twentieth of a millisecond is enough for.
+ * the loop takes of it what WORK_NS is enough for, one at least.
  *
  * The authorities are read when an engine is made. curl would read them with
  * the first connection: 18 ms for a system's 144 certificates, in which the
@@ -34,7 +34,7 @@ enum {
 	RECEIVE_BUFFER = 16 << 10, /* a frame of HTTP/2: with less, 7.88 forgets streams until some timer */
 	SEND_BUFFER = 16 << 10,	   /* curl's least */
 	KEEPALIVE_S = 30,
-	WORK_NS = 50000,
+	WORK_NS = 15000,
 	WHY_MAX = 160,
 };
 

@@ -21,7 +21,7 @@ enum {
 	FETCH_MAGIC = 0x46455443,   /* "FETC" */
 	REQUEST_MAGIC = 0x46455251, /* "FERQ" */
 	ENGINES_MAX = 8,	    /* older settings still under way */
-	WORK_NS = 50000, /* for callbacks, and as much for handing over, before others get their turn */
+	WORK_NS = 15000, /* for callbacks, and as much for handing over, before others get their turn */
 };
 
 struct fetch {
@@ -34,6 +34,7 @@ struct fetch {
 	struct request_list left; /* given up, but curl cannot let go of them yet */
 	struct fetch_counts counts;
 	bool is_turning, is_freed;
+	bool is_telling; /* in its last turn; then others are handed over in the next one */
 };
 
 /* --- a request's way ------------------------------------------------------------------ */
@@ -257,33 +258,41 @@ hand_over_some(struct fetch *f)
 	return origins_next(&f->origins) != NULL;
 }
 
+/* One thing in a turn of the loop, in which others want to be served, too: first who has an answer. */
 static void
-turn(void *arg)
+fetch_on_turn(evutil_socket_t unused, short what, void *arg)
 {
 	struct fetch *f = arg;
-	bool is_more;
+	bool is_more = true;
 
+	(void)unused;
+	(void)what;
 	assert(f->magic == FETCH_MAGIC);
-	collect(f);
 	f->is_turning = true;
-	tell_some(f);
+	f->is_telling = !f->is_telling && !TAILQ_EMPTY(&f->ended);
+	if (f->is_telling)
+		tell_some(f);
+	else
+		is_more = hand_over_some(f);
 	if (f->is_freed) {
 		free_rest(f);
 		return;
 	}
-	is_more = hand_over_some(f);
 	f->is_turning = false;
 	collect(f);
 	if (is_more || !TAILQ_EMPTY(&f->ended))
 		turn_soon(f);
 }
 
+/* From an engine. */
 static void
-fetch_on_turn(evutil_socket_t unused, short what, void *arg)
+on_turned(void *arg)
 {
-	(void)unused;
-	(void)what;
-	turn(arg);
+	struct fetch *f = arg;
+
+	assert(f->magic == FETCH_MAGIC);
+	collect(f);
+	turn_soon(f);
 }
 
 static void
@@ -301,7 +310,7 @@ fetch_on_deadline(evutil_socket_t unused, short what, void *arg)
 		     (long long)(r->timeout_ns / CLOCK_MSEC_NS));
 	take_back(r);
 	end_request(r);
-	turn(f);
+	turn_soon(f);
 }
 
 /* --- the contract ---------------------------------------------------------------------------- */
@@ -389,7 +398,7 @@ fetch_configure(struct fetch *f, const struct fetch_options *options)
 		spare++;
 	if (spare == ENGINES_MAX)
 		return -EAGAIN;
-	r = engine_new(&e, f->base, options, turn, f, &f->counts.connections);
+	r = engine_new(&e, f->base, options, on_turned, f, &f->counts.connections);
 	if (r < 0)
 		return r;
 	f->engines[spare] = f->engines[0];
@@ -425,7 +434,7 @@ fetch_new(struct fetch **ret, struct event_base *base, const struct fetch_option
 	f->on_turn = event_new(base, -1, 0, fetch_on_turn, f);
 	if (!f->on_turn)
 		return -ENOMEM;
-	r = engine_new(&f->engines[0], base, options, turn, f, &f->counts.connections);
+	r = engine_new(&f->engines[0], base, options, on_turned, f, &f->counts.connections);
 	if (r < 0)
 		return r;
 	*ret = f;

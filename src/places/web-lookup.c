@@ -20,7 +20,7 @@
 #include "places/web-private.h"
 
 enum {
-	HAND_OUT_NS = 30000, /* of one turn of the loop, which answers one at least */
+	HAND_OUT_NS = 15000, /* of one turn of the loop, which answers one at least */
 	JSON_KEPT = 65536,   /* bytes that stay allocated between answers */
 };
 
