@@ -12,8 +12,10 @@
  *
  * A taker of changes is killed as well. It notes what it was told of, and one
  * that is new begins with a look at all there is, as the helper does. In the
- * end it must have been told of everything that is in the table; and what it
- * finds by comparing, and was not told of by a mark, is counted: nothing.
+ * end the last it was told of each client must be what is in the table; and
+ * what it finds by comparing, and was not told of by a mark, is counted:
+ * nothing. The last, and not the newest: where clients are evicted, a writer
+ * that was late may bring an older fix back.
  *
  * table-kill [SECONDS]          all in all, default 10
  */
@@ -48,7 +50,7 @@ struct part {
 struct board {
 	_Atomic uint64_t next_version;
 	_Atomic uint64_t acknowledged[CLIENTS_MAX];
-	_Atomic uint64_t told[CLIENTS_MAX];		/* to the taker: the newest version */
+	_Atomic uint64_t told[CLIENTS_MAX];		/* to the taker: the last version */
 	_Atomic uint64_t puts[WORKERS], reads[WORKERS]; /* progress */
 	_Atomic uint64_t torn, missing, older, stuck, strange, lapped, busy;
 	_Atomic uint64_t taken, sleeps, unmarked;
@@ -158,7 +160,7 @@ on_changed(void *arg, uint64_t slot, const struct herd_fix *fix)
 	if (!help_check(fix, &version, &writer) || client >= CLIENTS_MAX)
 		note(&board->torn);
 	else
-		raise_to(&board->told[client], version);
+		atomic_store(&board->told[client], version);
 }
 
 static void
