@@ -27,6 +27,30 @@ text_compare(struct text a, struct text b)
 }
 
 struct text
+text_trim(struct text t)
+{
+	while (t.len && text_is_space(t.at[0])) {
+		t.at++;
+		t.len--;
+	}
+	while (t.len && text_is_space(t.at[t.len - 1]))
+		t.len--;
+	return t;
+}
+
+struct text
+text_take_line(struct text *rest)
+{
+	const char *end = memchr(rest->at, '\n', rest->len);
+	struct text line = {rest->at, end ? (size_t)(end - rest->at) : rest->len};
+	size_t gone = line.len + (end ? 1 : 0);
+
+	rest->at += gone;
+	rest->len -= gone;
+	return line;
+}
+
+struct text
 text_take_field(struct text *rest)
 {
 	const char *at = rest->at;

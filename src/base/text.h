@@ -47,11 +47,27 @@ text_is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* What a hexadecimal digit of either case stands for; -1: it is none. */
+static inline int
+text_hex_digit(char c)
+{
+	if (text_is_digit(c))
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* < 0, 0, > 0 by bytes; of two texts with one beginning the longer is greater. */
 int text_compare(struct text a, struct text b);
 
 /* Every byte of it is printable ASCII, a space among them. */
 bool text_is_printable(struct text t);
+
+/* Without the white space at both ends. */
+struct text text_trim(struct text t);
+
+/* Takes the first line off, without its LF; what is left at the end may lack one. *rest must not be empty. */
+struct text text_take_line(struct text *rest);
 
 /* Takes the next field off the front of *rest; an empty text when none is left. */
 struct text text_take_field(struct text *rest);

@@ -238,15 +238,11 @@ hosts_done(struct hosts *hosts)
 static struct text
 take_line(struct text *rest)
 {
-	const char *end = memchr(rest->at, '\n', rest->len);
-	struct text line = {rest->at, end ? (size_t)(end - rest->at) : rest->len};
-	size_t gone = line.len + (end ? 1 : 0);
+	struct text line = text_take_line(rest);
 	const char *comment = line.len ? memchr(line.at, '#', line.len) : NULL;
 
 	if (comment)
 		line.len = (size_t)(comment - line.at);
-	rest->at += gone;
-	rest->len -= gone;
 	return line;
 }
 

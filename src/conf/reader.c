@@ -27,30 +27,6 @@ struct reading {
 	bool pending; /* inih has this line and has made no setting of it yet */
 };
 
-static struct text
-trim(struct text t)
-{
-	while (t.len > 0 && text_is_space(t.at[0])) {
-		t.at++;
-		t.len--;
-	}
-	while (t.len > 0 && text_is_space(t.at[t.len - 1]))
-		t.len--;
-	return t;
-}
-
-static struct text
-take_line(struct text *rest)
-{
-	const char *end = memchr(rest->at, '\n', rest->len);
-	struct text line = {rest->at, end ? (size_t)(end - rest->at) : rest->len};
-	size_t gone = line.len + (end ? 1 : 0);
-
-	rest->at += gone;
-	rest->len -= gone;
-	return line;
-}
-
 static void
 complain(struct reading *r, const char *why)
 {
@@ -81,8 +57,8 @@ read_header(struct reading *r, struct text line)
 		bad_header(r, "a section without its ']' (expected [NAME])");
 		return;
 	}
-	name = trim((struct text){line.at + 1, (size_t)(end - line.at) - 1});
-	behind = trim((struct text){end + 1, line.len - (size_t)(end - line.at) - 1});
+	name = text_trim((struct text){line.at + 1, (size_t)(end - line.at) - 1});
+	behind = text_trim((struct text){end + 1, line.len - (size_t)(end - line.at) - 1});
 	if (behind.len > 0 && !is_comment(behind)) {
 		bad_header(r, "text behind a section's ']' (expected a line of its own)");
 		return;
@@ -153,7 +129,7 @@ on_line(char *out, int size, void *user)
 	if (r->rest.len == 0)
 		return NULL;
 	r->line++;
-	line = trim(take_line(&r->rest));
+	line = text_trim(text_take_line(&r->rest));
 	r->pending = wants_line(r, line, (size_t)size);
 	if (!r->pending)
 		line.len = 0;

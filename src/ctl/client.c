@@ -279,18 +279,6 @@ parse_at(struct client_reply *reply, struct text line)
 	return 0;
 }
 
-static struct text
-strip(struct text t)
-{
-	while (t.len && text_is_space(t.at[0])) {
-		t.at++;
-		t.len--;
-	}
-	while (t.len && text_is_space(t.at[t.len - 1]))
-		t.len--;
-	return t;
-}
-
 int
 client_reply_parse(struct client_reply *reply, enum message_verb verb, struct text id)
 {
@@ -311,7 +299,7 @@ client_reply_parse(struct client_reply *reply, enum message_verb verb, struct te
 	if (r == 0 && !text_equal(id, (struct text){reply->fix.id, reply->fix.id_len}))
 		r = -EPROTO;
 	if (r == 0 && verb == MESSAGE_WHATSAT) {
-		reply->places = strip(after);
+		reply->places = text_trim(after);
 		r = reply->places.len ? 0 : -EPROTO;
 	}
 	return r;

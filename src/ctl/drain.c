@@ -99,24 +99,6 @@ wait_for_clients(struct drain *d)
 
 /* --- the steps -------------------------------------------------------------------------------- */
 
-/* One that was started by hand would not be stopped, and what listens for it is nobody's to close. */
-static int
-check_unit(const struct drain *d, const char *service)
-{
-	const char *const arguments[] = {"is-active", "--quiet", service, NULL};
-	int r = systemctl_asks(arguments);
-
-	if (r < 0)
-		return ctl_fail(CTL_FAILED, "Cannot ask systemctl for '%s': %s; nothing was changed", service,
-				strerror(-r));
-	if (r > 0)
-		return ctl_fail(CTL_FAILED,
-				"%s is not active: %s does not run, or was not started by systemd; nothing "
-				"was changed",
-				service, d->name);
-	return 0;
-}
-
 static int
 close_sockets(const struct drain *d)
 {
@@ -158,7 +140,8 @@ drain(struct drain *d)
 	int r;
 
 	snprintf(service, sizeof(service), "herd@%s.service", d->name);
-	r = check_unit(d, service);
+	/* One that was started by hand would not be stopped, and what listens for it is nobody's to close. */
+	r = systemctl_must_be_active(service, d->name, "nothing was changed");
 	if (r == 0)
 		r = program_must_answer(d->member, d->ctl, HERD_CONTROL_STATUS);
 	if (r != 0)

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -35,20 +34,9 @@ static int
 check_unit(const struct program *p)
 {
 	char unit[UNIT_MAX];
-	const char *const arguments[] = {"is-active", "--quiet", unit, NULL};
-	int r;
 
 	unit_of(p, unit);
-	r = systemctl_asks(arguments);
-	if (r < 0)
-		return ctl_fail(CTL_FAILED, "Cannot ask systemctl for '%s': %s; nothing was restarted", unit,
-				strerror(-r));
-	if (r > 0)
-		return ctl_fail(CTL_FAILED,
-				"%s is not active: %s does not run, or was not started by systemd; nothing "
-				"was restarted",
-				unit, p->name);
-	return 0;
+	return systemctl_must_be_active(unit, p->name, "nothing was restarted");
 }
 
 /* Whoever has another pid than `before` answers there. */

@@ -76,15 +76,10 @@ void
 screen_clip(FILE *out, struct text page, unsigned int columns, unsigned int rows)
 {
 	for (unsigned int row = 0; row < rows && page.len; row++) {
-		const char *end = memchr(page.at, '\n', page.len);
-		size_t len = end ? (size_t)(end - page.at) : page.len;
-
 		if (row)
 			fputs("\r\n", out);
-		clip_line(out, (struct text){page.at, len}, columns);
+		clip_line(out, text_take_line(&page), columns);
 		fputs("\x1b[K", out); /* what stood there before */
-		page.at += len + (end != NULL);
-		page.len -= len + (end != NULL);
 	}
 }
 

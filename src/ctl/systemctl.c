@@ -210,3 +210,19 @@ systemctl_asks(const char *const arguments[])
 
 	return r > 0 ? 1 : r;
 }
+
+int
+systemctl_must_be_active(const char *unit, const char *name, const char *unless)
+{
+	const char *const arguments[] = {"is-active", "--quiet", unit, NULL};
+	int r = systemctl_asks(arguments);
+
+	if (r < 0)
+		return ctl_fail(CTL_FAILED, "Cannot ask systemctl for '%s': %s; %s", unit, strerror(-r),
+				unless);
+	if (r > 0)
+		return ctl_fail(CTL_FAILED,
+				"%s is not active: %s does not run, or was not started by systemd; %s", unit,
+				name, unless);
+	return 0;
+}

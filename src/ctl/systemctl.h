@@ -17,4 +17,7 @@ void systemctl_quietly(const char *const arguments[]);
 /* The same for a question: 0: yes; 1: no; negative errno. */
 int systemctl_asks(const char *const arguments[]);
 
+/* Whether systemd runs this unit of the program `name`. 0, or CTL_FAILED, said; `unless` as above. */
+int systemctl_must_be_active(const char *unit, const char *name, const char *unless);
+
 #endif

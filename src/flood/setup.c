@@ -51,12 +51,6 @@ take_name(struct setup *s, const struct conf *conf, char why[SETUP_WHY_MAX])
 	return 0;
 }
 
-static unsigned int
-hex_digit(char c)
-{
-	return text_is_digit(c) ? (unsigned int)(c - '0') : (unsigned int)((c | 0x20) - 'a' + 10);
-}
-
 /* A machine without an id gets another one at each start, and keeps it at a reload: links were made with it. */
 static int
 make_id(uint8_t ret[16])
@@ -92,7 +86,8 @@ take_id(struct setup *s, const struct conf *conf)
 	if (!hex[0])
 		return take_machine_id(s, conf->shm);
 	for (size_t i = 0; i < sizeof(s->self.host_id); i++)
-		s->self.host_id[i] = (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+		s->self.host_id[i] = (uint8_t)(text_hex_digit(hex[2 * i]) << 4 |
+					       text_hex_digit(hex[2 * i + 1]));
 	return 0;
 }
 

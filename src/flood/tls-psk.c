@@ -101,12 +101,8 @@ add_key(struct tls *t, struct text line)
 static struct text
 take_line(struct text *rest)
 {
-	const char *end = memchr(rest->at, '\n', rest->len);
-	size_t len = end ? (size_t)(end - rest->at) : rest->len;
-	struct text line = {rest->at, len};
+	struct text line = text_take_line(rest);
 
-	rest->at += len + (end != NULL);
-	rest->len -= len + (end != NULL);
 	while (line.len > 0 && text_is_space(line.at[line.len - 1]))
 		line.len--;
 	return line;

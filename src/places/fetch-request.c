@@ -200,18 +200,6 @@ refuse(struct fetch_request *r, enum fetch_result result, const char *trouble)
 	return 0;
 }
 
-static struct text
-trim(struct text t)
-{
-	while (t.len && text_is_space(t.at[t.len - 1]))
-		t.len--;
-	while (t.len && text_is_space(*t.at)) {
-		t.at++;
-		t.len--;
-	}
-	return t;
-}
-
 static bool
 is_word(struct text t, const char *word)
 {
@@ -261,8 +249,8 @@ on_header(char *bytes, size_t size, size_t count, void *arg)
 	if (!colon)
 		return line.len;
 	name = (struct text){line.at, (size_t)(colon - line.at)};
-	value = trim((struct text){colon + 1, line.len - name.len - 1});
-	name = trim(name);
+	value = text_trim((struct text){colon + 1, line.len - name.len - 1});
+	name = text_trim(name);
 	if (is_word(name, "Retry-After"))
 		r->retry_after_ns = read_retry_after(value);
 	else if (is_word(name, "Content-Encoding") && !is_word(value, "identity")) {

@@ -169,12 +169,12 @@ read_header(struct csv *c, struct text line)
 		c->column[i] = NO_COLUMN;
 	c->columns = split_record(c, line, fields);
 	for (size_t i = 0; i < c->columns && i < COLUMNS_MAX; i++) {
-		struct text name = import_trim(fields[i]);
+		struct text name = text_trim(fields[i]);
 		enum import_field field;
 
 		if (name.len >= 2 && name.at[0] == '"' && name.at[name.len - 1] == '"')
 			name = (struct text){name.at + 1, name.len - 2};
-		field = import_field_called(import_trim(name));
+		field = import_field_called(text_trim(name));
 		if (field < IMPORT_FIELDS && c->column[field] == NO_COLUMN)
 			c->column[field] = i;
 	}
@@ -244,7 +244,7 @@ add_row(struct csv *c, struct text record)
 	row.id = field_of(c, fields, IMPORT_ID);
 	row.types = field_of(c, fields, IMPORT_TYPES);
 	row.vicinity = field_of(c, fields, IMPORT_VICINITY);
-	if (import_trim(row.vicinity).len == 0)
+	if (text_trim(row.vicinity).len == 0)
 		row.vicinity = field_of(c, fields, IMPORT_COUNTRY);
 	why = import_parse_degrees(field_of(c, fields, IMPORT_LAT), 90, &row.lat_e7);
 	if (why) {
@@ -283,7 +283,7 @@ import_csv(struct import *im)
 			import_complain(im, im->in.record_line, "%s", why);
 			continue;
 		}
-		if (r == 0 && (import_trim(record).len == 0 || record.at[0] == '#'))
+		if (r == 0 && (text_trim(record).len == 0 || record.at[0] == '#'))
 			continue;
 		if (r == 0)
 			r = add_row(&c, record);

@@ -200,12 +200,12 @@ add_text(struct import *im, struct json_tokener *tokener, uint64_t line, struct 
 static struct text
 strip_separator(struct text line)
 {
-	line = import_trim(line);
+	line = text_trim(line);
 	if (line.len && line.at[0] == RECORD_SEPARATOR) {
 		line.at++;
 		line.len--;
 	}
-	return import_trim(line);
+	return text_trim(line);
 }
 
 static int

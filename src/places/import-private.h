@@ -49,8 +49,6 @@ const char *import_parse_prominence(struct text t, uint32_t *ret);
 /* Splits at each `delimiter`. Returns the number of fields, of which at most max are stored. */
 size_t import_split(struct text line, char delimiter, struct text *fields, size_t max);
 
-struct text import_trim(struct text t);
-
 /* What a column or a property may be called. */
 enum import_field {
 	IMPORT_NAME,

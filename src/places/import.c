@@ -106,18 +106,6 @@ import_step(struct import *im)
 
 /* --- texts and numbers ----------------------------------------------------------- */
 
-struct text
-import_trim(struct text t)
-{
-	while (t.len && text_is_space(t.at[0])) {
-		t.at++;
-		t.len--;
-	}
-	while (t.len && text_is_space(t.at[t.len - 1]))
-		t.len--;
-	return t;
-}
-
 size_t
 import_split(struct text line, char delimiter, struct text *fields, size_t max)
 {
@@ -223,7 +211,7 @@ import_parse_degrees(struct text t, unsigned int limit, int32_t *ret_e7)
 	struct decimal d;
 	uint64_t e7;
 
-	if (!parse_decimal(import_trim(t), true, &d))
+	if (!parse_decimal(text_trim(t), true, &d))
 		return "is not a number of degrees";
 	e7 = scale(d.digits, d.exponent + 7);
 	if (e7 > (uint64_t)limit * 10000000)
@@ -238,7 +226,7 @@ import_parse_prominence(struct text t, uint32_t *ret)
 	struct decimal d;
 	uint64_t value;
 
-	t = import_trim(t);
+	t = text_trim(t);
 	if (t.len == 0) {
 		*ret = 0;
 		return NULL;
@@ -369,7 +357,7 @@ import_line(struct import *im, struct text *ret)
 		}
 		if (r != 0)
 			return r;
-		if (import_trim(line).len == 0 || line.at[0] == '#')
+		if (text_trim(line).len == 0 || line.at[0] == '#')
 			continue;
 		*ret = line;
 		return 0;
@@ -413,7 +401,7 @@ first_line(struct text w)
 		const char *lf = memchr(w.at, '\n', w.len);
 		struct text line = {w.at, lf ? (size_t)(lf - w.at) : w.len};
 
-		if (import_trim(line).len && line.at[0] != '#')
+		if (text_trim(line).len && line.at[0] != '#')
 			return line;
 		w.at += line.len + (lf ? 1 : 0);
 		w.len -= line.len + (lf ? 1 : 0);
@@ -437,7 +425,7 @@ looks_like_geonames(struct text line)
 static enum import_format
 sniff(struct text w)
 {
-	struct text line = import_trim(first_line(w));
+	struct text line = text_trim(first_line(w));
 
 	if (line.len && (line.at[0] == '{' || line.at[0] == '\x1e'))
 		return IMPORT_GEOJSON;

@@ -164,16 +164,10 @@ service_next_item(struct text *rest, struct text *ret)
 	while (rest->len) {
 		const char *comma = memchr(rest->at, ',', rest->len);
 		size_t len = comma ? (size_t)(comma - rest->at) : rest->len;
-		struct text item = {rest->at, len};
+		struct text item = text_trim((struct text){rest->at, len});
 
 		rest->at += len + (comma ? 1 : 0);
 		rest->len -= len + (comma ? 1 : 0);
-		while (item.len && text_is_space(item.at[0])) {
-			item.at++;
-			item.len--;
-		}
-		while (item.len && text_is_space(item.at[item.len - 1]))
-			item.len--;
 		if (item.len) {
 			*ret = item;
 			return true;
@@ -183,15 +177,6 @@ service_next_item(struct text *rest, struct text *ret)
 }
 
 /* --- keys that come back --------------------------------------------------------- */
-
-static int
-hex_value(char c)
-{
-	if (text_is_digit(c))
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /* Bytes at the front of t that are the key, any of its characters perhaps as %XX; 0: they are not. */
 static size_t
@@ -204,9 +189,9 @@ key_length_at(struct text t, struct text key)
 			return 0;
 		if (t.at[at] == key.at[i]) {
 			at++;
-		} else if (t.at[at] == '%' && t.len - at >= 3 && hex_value(t.at[at + 1]) >= 0 &&
-			   hex_value(t.at[at + 2]) >= 0 &&
-			   hex_value(t.at[at + 1]) * 16 + hex_value(t.at[at + 2]) ==
+		} else if (t.at[at] == '%' && t.len - at >= 3 && text_hex_digit(t.at[at + 1]) >= 0 &&
+			   text_hex_digit(t.at[at + 2]) >= 0 &&
+			   text_hex_digit(t.at[at + 1]) * 16 + text_hex_digit(t.at[at + 2]) ==
 				   (unsigned char)key.at[i]) {
 			at += 3;
 		} else {

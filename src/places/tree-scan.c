@@ -58,15 +58,6 @@ scan_number(struct scan *s)
 	return NULL;
 }
 
-static int
-hex_value(char c)
-{
-	if (text_is_digit(c))
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four digits after \u; -1: there are none. */
 static int
 scan_hex(struct scan *s)
@@ -76,7 +67,7 @@ scan_hex(struct scan *s)
 	if (s->end - s->at < 4)
 		return -1;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_value(*s->at++);
+		int digit = text_hex_digit(*s->at++);
 
 		if (digit < 0)
 			return -1;

@@ -1,7 +1,9 @@
 /* Tests of base/text.h and base/digits.h: fields, comparing, numbers. */
 #include "unit.h"
 
+#include <ctype.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -110,6 +112,47 @@ test_digits_count(void **state)
 }
 
 static void
+test_trim(void **state)
+{
+	static const struct {
+		struct text given, want;
+	} cases[] = {
+		{TEXT(""), TEXT("")},	   {TEXT(" \t\n\v\f\r"), TEXT("")},
+		{TEXT("a"), TEXT("a")},	   {TEXT("  a b\r\n"), TEXT("a b")},
+		{TEXT("\0 "), TEXT("\0")}, {TEXT("\xa0 "), TEXT("\xa0")},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_true(text_equal(text_trim(cases[i].given), cases[i].want));
+}
+
+static void
+test_take_line(void **state)
+{
+	struct text rest = TEXT("one\r\n\ntwo");
+
+	(void)state;
+	assert_true(text_equal(text_take_line(&rest), TEXT("one\r")));
+	assert_true(text_equal(text_take_line(&rest), TEXT("")));
+	assert_true(text_equal(text_take_line(&rest), TEXT("two")));
+	assert_int_equal(rest.len, 0);
+}
+
+static void
+test_hex_digit(void **state)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	(void)state;
+	for (int c = CHAR_MIN; c <= CHAR_MAX; c++) {
+		const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+		assert_int_equal(text_hex_digit((char)c), at ? at - digits : -1);
+	}
+}
+
+static void
 test_digits_take(void **state)
 {
 	uint64_t random = random_seed(2);
@@ -162,6 +205,10 @@ main(void)
 		cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_put_numbers),
+		cmocka_unit_test(test_trim),
+		cmocka_unit_test(test_take_line),
+		cmocka_unit_test(test_hex_digit),
+		cmocka_unit_test(test_hex_digit),
 		cmocka_unit_test(test_digits_count),
 		cmocka_unit_test(test_digits_take),
 		cmocka_unit_test(test_digits_put),
