@@ -13,7 +13,7 @@
 
 #include <event2/event.h>
 
-#include "base/clock.h"
+#include "../clock-help.h"
 #include "places/answer.h"
 #include "places/cache.h"
 #include "places/fetch.h"
@@ -511,9 +511,7 @@ asks_once_for_a_thousand(void **state)
 static void
 answered_slowly(void *arg, struct text json)
 {
-	const struct timespec pause = {.tv_nsec = MS};
-
-	nanosleep(&pause, NULL);
+	help_clock_ns += MS;
 	answered(arg, json);
 }
 
