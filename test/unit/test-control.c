@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "../clock-help.h"
 #include "base/utf8.h"
 #include "net/control.h"
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "../clock-help.h"
 #include "../notify-help.h"
 #include "member-help.h"
 #include "member/answer.h"

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "../clock-help.h"
 #include "../notify-help.h"
-#include "base/clock.h"
 #include "net/notify.h"
 
 struct fixture {
