@@ -22,11 +22,11 @@
 enum {
 	STEP_SLOTS = 64,    /* between two looks at the clock */
 	PRINT_SLOTS = 4096, /* the same, where only control words are read: 6 us */
-	IDLE_SHARE = 9,	    /* idle for so many times as long as busy, if there is time */
 	JOIN_S = 5,
 };
 
-#define BURST_NS (40 * INT64_C(1000))
+#define BURST_NS    (40 * INT64_C(1000))
+#define REST_MAX_NS (100 * CLOCK_MSEC_NS) /* while nobody looks whether it is cancelled */
 
 /* --- pace ---------------------------------------------------------------------- */
 
@@ -63,6 +63,9 @@ pace_rest(struct pace *p, uint64_t done)
 	p->busy_ns += now_ns - p->burst_ns;
 	p->done = done;
 	idle_ns = (now_ns - p->burst_ns) * pace_idle_share(p, now_ns);
+	/* So long a burst was not work: the processor was somebody else's, or all of us stood still. */
+	if (idle_ns > REST_MAX_NS)
+		idle_ns = REST_MAX_NS;
 	idle = (struct timespec){idle_ns / CLOCK_SECOND_NS, idle_ns % CLOCK_SECOND_NS};
 	if (idle_ns > 0)
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &idle, NULL);

@@ -24,6 +24,7 @@ static long calls_left = -1;	/* until one fails; < 0: none does */
 static int call_error;		/* what it says then */
 static const char *failed;	/* the last one that did */
 static size_t write_most;	/* bytes a write takes; 0: all */
+static useconds_t write_us;	/* that a write takes longer */
 static unsigned int interrupts; /* every so many reads and writes are interrupted first; 0: none */
 
 static bool
@@ -74,6 +75,8 @@ __wrap_write(int fd, const void *bytes, size_t len)
 {
 	if (is_interrupted() || fails("write"))
 		return -1;
+	if (write_us)
+		usleep(write_us);
 	return __real_write(fd, bytes, write_most && len > write_most ? write_most : len);
 }
 
@@ -148,6 +151,7 @@ setup(void **state)
 	assert_non_null(f);
 	calls_left = -1;
 	write_most = 0;
+	write_us = 0;
 	interrupts = 0;
 	help_folder(f->folder);
 	help_name(f->shm);
@@ -309,6 +313,23 @@ test_short_writes(void **state)
 	}
 }
 
+/* As if the processor had been somebody else's for a while: no reason to rest for minutes, deaf to the end. */
+static void
+test_rests_are_bounded(void **state)
+{
+	struct fixture *f = *state;
+	struct snapshot_order order = help_order(f->t, f->shm, f->folder);
+	struct snapshot_outcome out;
+
+	fill(f, 7);
+	write_us = 100000;
+	write_most = 60000;
+	order.within_ns = 100000 * CLOCK_SECOND_NS;
+	order.idle_share = 1000;
+	assert_int_equal(help_obey(&order, &out), 0);
+	assert_in_range(out.duration_ns, 200 * CLOCK_MSEC_NS, 60 * CLOCK_SECOND_NS);
+}
+
 /* A limit on the size of files is an error, not the end of the process. */
 static void
 test_file_size_limit(void **state)
@@ -366,7 +387,8 @@ main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(test_write),	    TEST(test_load), TEST(test_short_writes),
+		TEST(test_write),	    TEST(test_load),
+		TEST(test_short_writes),    TEST(test_rests_are_bounded),
 		TEST(test_file_size_limit), TEST(test_job),
 	};
 
