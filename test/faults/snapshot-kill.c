@@ -21,6 +21,8 @@ enum {
 	MANY = 20000,
 	STOPS_MAX = 5000,
 	ROUNDS_MAX = 1000,
+	ROUNDS_MIN = 10,
+	LATE_S = 60, /* that a busy machine may take longer for these, and for one kill while it writes */
 	KILL_WAIT_US = 60000, /* at most; a snapshot of MANY takes about 15 ms */
 };
 
@@ -159,6 +161,7 @@ static void
 kill_at_random(double seconds)
 {
 	const int64_t end_ns = clock_monotonic_ns() + (int64_t)(seconds * 1e9);
+	const int64_t late_ns = end_ns + LATE_S * CLOCK_SECOND_NS;
 	uint64_t random = random_seed(31), version = 1, least = 0, held, newest = 0;
 	struct table *t = NULL;
 	unsigned int rounds = 0;
@@ -167,7 +170,8 @@ kill_at_random(double seconds)
 	help_name(segment);
 	NEED(help_open_writer(&t, segment, MANY, 64, 0) == 0);
 	fill(t, MANY, version);
-	while (clock_monotonic_ns() < end_ns && rounds < ROUNDS_MAX) {
+	while (clock_monotonic_ns() < (rounds > ROUNDS_MIN && half > 0 ? end_ns : late_ns) &&
+	       rounds < ROUNDS_MAX) {
 		pid_t child = fork();
 		int status;
 
@@ -189,7 +193,7 @@ kill_at_random(double seconds)
 		clean();
 		rounds++;
 	}
-	CHECK(rounds > 10, "only %u rounds", rounds);
+	CHECK(rounds > ROUNDS_MIN, "only %u rounds", rounds);
 	CHECK(half > 0, "it was never killed while it wrote");
 	table_free(t);
 	(void)table_unlink(segment);

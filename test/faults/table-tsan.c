@@ -36,6 +36,7 @@ enum {
 	TAKER = WRITERS + READERS,
 	THREADS = TAKER + 3, /* and a keeper, and one who reads figures */
 	CLIENTS_MAX = 2048,
+	CONFIRMED_S = 60, /* a round is confirmed in microseconds, once the taker has a processor */
 };
 
 struct part {
@@ -58,6 +59,7 @@ struct worker {
 };
 
 static _Atomic bool stop;
+static _Atomic bool stop_taker; /* last: writers wait for it */
 static _Atomic uint64_t next_version;
 static _Atomic uint64_t told[CLIENTS_MAX]; /* to the taker: the last version of each client */
 
@@ -73,18 +75,19 @@ client_id(char bytes[HERD_ID_MAX], const struct part *part, uint64_t *random)
 static void
 wait_for_round(struct worker *w, const struct herd_fix *fix, uint64_t version)
 {
+	const int64_t end_ns = clock_monotonic_ns() + CONFIRMED_S * CLOCK_SECOND_NS;
 	uint64_t client = strtoul(fix->id + 1, NULL, 10);
 
 	w->round = table_next_round(w->table);
 	(void)table_wants_wake(w->table);
-	for (int i = 0; i < 100000 && !atomic_load(&stop); i++) {
+	do {
 		if (table_confirmed_round(w->table) >= w->round) {
 			w->wrong += atomic_load(&told[client]) < version;
 			return;
 		}
 		sched_yield();
-	}
-	w->unconfirmed += !atomic_load(&stop);
+	} while (clock_monotonic_ns() < end_ns);
+	w->unconfirmed++;
 }
 
 static void *
@@ -186,7 +189,7 @@ take(void *arg)
 {
 	struct worker *w = arg;
 
-	for (; !atomic_load(&stop); w->done++) {
+	for (; !atomic_load(&stop_taker); w->done++) {
 		uint64_t cursor = 0;
 
 		take_round(w);
@@ -264,6 +267,7 @@ run_part(const struct part *part, int64_t wait_ns)
 
 	help_name(name);
 	atomic_store(&stop, false);
+	atomic_store(&stop_taker, false);
 	atomic_store(&next_version, 1);
 	for (int i = 0; i < CLIENTS_MAX; i++)
 		atomic_store(&told[i], 0);
@@ -284,8 +288,12 @@ run_part(const struct part *part, int64_t wait_ns)
 		NEED(pthread_create(&workers[i].thread, NULL, bodies[i], &workers[i]) == 0);
 	usleep((useconds_t)(wait_ns / 1000));
 	atomic_store(&stop, true);
+	for (unsigned int i = 0; i < THREADS; i++)
+		if (i != TAKER)
+			NEED(pthread_join(workers[i].thread, NULL) == 0);
+	atomic_store(&stop_taker, true);
+	NEED(pthread_join(workers[TAKER].thread, NULL) == 0);
 	for (unsigned int i = 0; i < THREADS; i++) {
-		NEED(pthread_join(workers[i].thread, NULL) == 0);
 		CHECK(workers[i].wrong == 0, "worker %u saw %llu wrong", i,
 		      (unsigned long long)workers[i].wrong);
 		CHECK(workers[i].done > 0, "worker %u did nothing", i);
