@@ -49,6 +49,7 @@ help_name(char name[HELP_NAME_MAX])
 		atexit(help_unlink_all);
 	}
 	snprintf(name, HELP_NAME_MAX, "/herd-test-%d-%u", (int)help_owner, help_names++);
+	(void)table_unlink(name); /* of a process that was killed and had the same id */
 }
 
 /* Where the segment is as a file. */

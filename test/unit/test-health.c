@@ -79,6 +79,7 @@ setup(void **state)
 	service_state = (struct source_state){.state = "ok"};
 	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &source), 0);
 	f->m.conf.shm = f->shm;
+	(void)table_unlink(f->shm); /* of a process that was killed and had the same id */
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
 	assert_int_equal(table_open(&f->helper, &table), 0);

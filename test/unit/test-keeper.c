@@ -75,6 +75,7 @@ setup(void **state)
 	setenv("WATCHDOG_USEC", "150000", 1);
 	assert_int_equal(notify_new(&f->notify), 0);
 	assert_int_equal(loop_new(&f->loop), 0);
+	(void)table_unlink(f->shm); /* of a process that was killed and had the same id */
 	assert_int_equal(keeper_new(&f->keeper, f->loop, &f->conf), 0);
 	assert_int_equal(health_new(&f->health, f->loop, f->keeper, NULL, f->notify), 0);
 	assert_int_equal(loop_timer_new(&f->timer, f->loop, 50 * CLOCK_MSEC_NS, on_timer, f), 0);

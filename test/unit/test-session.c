@@ -138,6 +138,7 @@ setup(void **state)
 	snprintf(f->shm, sizeof(f->shm), "/herd-test-session-%d", (int)getpid());
 	table = (struct table_options){.name = f->shm, .clients = 64, .long_clients = 64};
 	help_member_new(&f->m);
+	(void)table_unlink(f->shm); /* of a process that was killed and had the same id */
 	assert_int_equal(table_open(&f->m.table, &table), 0);
 	assert_int_equal(table_register(f->m.table, TABLE_MEMBER, "Alpha", ""), 0);
 	assert_int_equal(source_new(&f->m.source, loop_base(f->m.loop), &options), 0);
