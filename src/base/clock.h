@@ -30,4 +30,14 @@ clock_monotonic_ns(void)
 	return now.tv_sec * CLOCK_SECOND_NS + now.tv_nsec;
 }
 
+/* How long this thread has had a processor; for what work costs, whoever else works meanwhile. Takes a system call. */
+static inline int64_t
+clock_worked_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return now.tv_sec * CLOCK_SECOND_NS + now.tv_nsec;
+}
+
 #endif

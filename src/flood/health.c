@@ -52,11 +52,13 @@ health_check(void *arg)
 static void
 scan_table(struct health *h)
 {
-	int64_t began_ns = clock_monotonic_ns();
+	int64_t now_ns = clock_monotonic_ns(), worked_ns;
 
-	if (began_ns < h->info_due_ns || table_info(keeper_table(h->keeper), &h->info) != 0)
+	if (now_ns < h->info_due_ns)
 		return;
-	h->info_due_ns = began_ns + (clock_monotonic_ns() - began_ns) * SCAN_SHARE;
+	worked_ns = clock_worked_ns();
+	if (table_info(keeper_table(h->keeper), &h->info) == 0)
+		h->info_due_ns = now_ns + (clock_worked_ns() - worked_ns) * SCAN_SHARE;
 }
 
 /* The living members, and all that members have ever been told. */

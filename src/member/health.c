@@ -22,13 +22,16 @@ static uint64_t
 count_fixes(struct member *m)
 {
 	struct health *h = &m->health;
-	int64_t began_ns = clock_monotonic_ns();
+	int64_t now_ns = clock_monotonic_ns(), worked_ns;
 	struct table_info info;
 
-	if (began_ns < h->fixes_due_ns || table_info(m->table, &info) != 0)
+	if (now_ns < h->fixes_due_ns)
+		return h->fixes;
+	worked_ns = clock_worked_ns();
+	if (table_info(m->table, &info) != 0)
 		return h->fixes;
 	h->fixes = info.used + info.long_used;
-	h->fixes_due_ns = began_ns + (clock_monotonic_ns() - began_ns) * SCAN_SHARE;
+	h->fixes_due_ns = now_ns + (clock_worked_ns() - worked_ns) * SCAN_SHARE;
 	return h->fixes;
 }
 

@@ -141,6 +141,27 @@ test_well(void **state)
 	assert_string_equal(line_of(f), "1 client connected, 1 fix held, 0 updates/s");
 }
 
+/* Counting fixes has to take a small part of the processor, whoever else has that meanwhile. */
+static void
+test_count_is_not_put_off(void **state)
+{
+	struct fixture *f = *state;
+	const struct table_report report = {.location = TEXT("+1+1"),
+					    .time = TEXT("1"),
+					    .client_time = {.s = 1},
+					    .rx_ns = 2 * CLOCK_SECOND_NS};
+	struct table_key key;
+
+	helper_comes(f);
+	help_clock_look_ns = 100 * CLOCK_MSEC_NS; /* between two looks at it others work */
+	assert_non_null(strstr(line_of(f), " 0 fixes held"));
+	help_clock_look_ns = 0;
+	table_key_make(f->m.table, TEXT("me"), &key);
+	assert_int_equal(table_put(f->m.table, &key, &report), 0);
+	help_clock_ns += 2 * CLOCK_SECOND_NS;
+	assert_non_null(strstr(line_of(f), " 1 fix held"));
+}
+
 /* IAMAT commands are counted where counters are published. */
 static void
 test_rate(void **state)
@@ -449,6 +470,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_well, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_count_is_not_put_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rate, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_helper, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_private_table, setup, teardown),
