@@ -239,27 +239,38 @@ registry_name_is(const struct segment *s, uint16_t number, struct text name)
 	return memcmp(entry, name.at, name.len) == 0 && entry[name.len] == '\0';
 }
 
+/* Looks for the name among those from `from` on, below `end`. */
+static bool
+name_find(const struct segment *s, struct text name, uint32_t from, uint32_t end, uint16_t *ret)
+{
+	for (uint32_t i = from; i < end; i++) {
+		if (registry_name_is(s, (uint16_t)i, name)) {
+			*ret = (uint16_t)i;
+			return true;
+		}
+	}
+	return false;
+}
+
 int
 registry_name_number(const struct segment *s, registry_owner self, struct text name, uint16_t *ret)
 {
 	struct segment_header *h = segment_header(s);
+	const uint32_t before = registry_names(s);
 	uint32_t count;
 	bool stolen;
 	int r;
 
 	if (!fix_server_valid(name))
 		return -EINVAL;
+	/* Entries below the count never change: who has a number already waits for nobody. */
+	if (name_find(s, name, 0, before, ret))
+		return 0;
 	r = registry_lock(s, &h->names_lock, self, &stolen);
 	if (r != 0)
 		return r;
 	count = registry_names(s);
-	r = -ENOSPC;
-	for (uint32_t i = 0; i < count && r != 0; i++) {
-		if (registry_name_is(s, (uint16_t)i, name)) {
-			*ret = (uint16_t)i;
-			r = 0;
-		}
-	}
+	r = name_find(s, name, before, count, ret) ? 0 : -ENOSPC;
 	if (r != 0 && count < SEGMENT_NAMES) {
 		char *entry = segment_name(s, count);
 

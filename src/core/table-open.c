@@ -18,6 +18,8 @@ CLEANUP_POINTER(struct table, table_free);
 enum {
 	OPEN_TRIES = 20, /* each one lost to a process that was faster */
 	OPEN_WAIT_US = 1000,
+	NAME_TRIES = 500, /* to enter our name: about a second, as for the registry */
+	NAME_WAIT_US = 1000,
 };
 
 static int
@@ -193,7 +195,13 @@ register_body(void *arg)
 	r = registry_take(&t->segment, call->role, t->name, t->listen, &t->self);
 	if (r != 0)
 		return r;
-	r = registry_name_number(&t->segment, t->self.owner, text_of(t->name), &t->server);
+	/* Whoever enters a name now may wait for a processor for longer than a writer would wait for it. */
+	for (int try = 0; try < NAME_TRIES; try++) {
+		r = registry_name_number(&t->segment, t->self.owner, text_of(t->name), &t->server);
+		if (r != TABLE_E_BUSY)
+			break;
+		usleep(NAME_WAIT_US);
+	}
 	if (r != 0)
 		registry_drop(&t->segment, &t->self);
 	return r > 0 ? -ETIMEDOUT : r;

@@ -6,6 +6,7 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -13,6 +14,7 @@
 #include <sys/statvfs.h>
 
 #include "../table-help.h"
+#include "core/registry.h"
 #include "core/segment.h"
 
 enum { CLIENTS = 1000, LONG_CLIENTS = 100 };
@@ -711,6 +713,42 @@ test_names_live_and_die(void **state)
 	table_free(t);
 	assert_true(find_process(f->t, "Alpha", &process));
 	assert_false(process.alive);
+}
+
+static void *
+unlock_later(void *arg)
+{
+	usleep(50000);
+	registry_unlock(arg);
+	return NULL;
+}
+
+/* Whoever enters a name lives, and waits for its processor meanwhile. */
+static void
+test_names_are_waited_for(void **state)
+{
+	struct fixture *f = *state;
+	struct registry_entry slow;
+	struct table *t = NULL;
+	_Atomic uint64_t *lock;
+	struct segment s;
+	pthread_t thread;
+	bool stolen;
+
+	assert_int_equal(segment_open(&s, f->name, false), 0);
+	assert_int_equal(registry_take(&s, TABLE_TOOL, "slow", "", &slow), 0);
+	lock = &segment_header(&s)->names_lock;
+	assert_int_equal(registry_lock(&s, lock, slow.owner, &stolen), 0);
+	assert_int_equal(help_open(&t, f->name, 1, 1, 0), 0);
+	/* One that is known already waits for nobody. */
+	assert_int_equal(table_register(t, TABLE_TOOL, "w0", ""), 0);
+	table_free(t);
+	assert_int_equal(help_open(&t, f->name, 1, 1, 0), 0);
+	assert_int_equal(pthread_create(&thread, NULL, unlock_later, lock), 0);
+	assert_int_equal(table_register(t, TABLE_MEMBER, "Newcomer", ""), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	table_free(t);
+	segment_done(&s);
 }
 
 static void
@@ -1609,6 +1647,7 @@ main(void)
 		TEST(test_shared_outlives),
 		TEST(test_two_processes),
 		TEST(test_names_live_and_die),
+		TEST(test_names_are_waited_for),
 		TEST(test_names_are_checked),
 		TEST(test_registry_fills_and_empties),
 		TEST(test_counters),
