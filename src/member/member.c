@@ -1,10 +1,10 @@
 /*
- * Member: putting the parts together, following what changes while it runs
- * (settings, the table's segment), taking it apart again.
+ * Member: putting the parts together, taking new settings over while it runs,
+ * taking it apart again.
  */
 #include "config.h"
 
-#include "member/member.h"
+#include "member/member-private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,7 +22,6 @@
 #include "member/session.h"
 #include "member/supply.h"
 #include "net/trace.h"
-#include "net/passed.h"
 
 enum {
 	TICK_MS = 250,		    /* deadlines */
@@ -163,103 +162,6 @@ member_on_reload(void *arg)
 	member_reload(arg, NULL);
 }
 
-/* --- the table -------------------------------------------------------------------- */
-
-/* Says it once when the table is or is no longer this process's own. */
-static void
-member_tell_degraded(struct member *m, int fault)
-{
-	bool degraded = table_is_private(m->table);
-
-	if (degraded && !m->degraded)
-		log_event(LOG_ERR, MSG_TABLE_LOST, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
-			  "Cannot use the shared table '%s': %s; going on with a table of my own, which no "
-			  "other member sees, and trying again every second",
-			  m->conf.shm, strerror(-fault));
-	if (!degraded && m->degraded)
-		log_event(LOG_NOTICE, MSG_TABLE_RECOVERED, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
-			  "The shared table '%s' is usable again; my fixes are in it", m->conf.shm);
-	m->degraded = degraded;
-}
-
-static void
-member_follow_table(struct member *m)
-{
-	static struct log_limit limit = LOG_LIMIT("the table's name", 1, 60);
-	int r = table_refresh(m->table);
-
-	if (r == TABLE_E_MOVED)
-		confirm_moved(m);
-	if (r == TABLE_E_MOVED && !m->degraded)
-		log_event(LOG_NOTICE, MSG_TABLE_REPLACED, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
-			  "The shared table '%s' was removed or damaged; moved to another one with its fixes",
-			  m->conf.shm);
-	if (r < 0 && !table_is_private(m->table) && log_limit_allow(&limit, clock_monotonic_ns()))
-		log_warning("The name '%s' leads to no table (%s); keeping the one I have", m->conf.shm,
-			    strerror(-r));
-	member_tell_degraded(m, r);
-	m->followed_ns = clock_monotonic_ns();
-}
-
-void
-member_table_lost(struct member *m)
-{
-	member_follow_table(m);
-}
-
-/* Where clients of this host reach it, "" when nowhere: over TCP rather than a Unix socket, which not
-   everybody has. */
-static void
-member_reach(const struct member *m, char ret[LISTEN_TEXT_MAX])
-{
-	char reach[LISTEN_TEXT_MAX];
-
-	*ret = '\0';
-	for (size_t i = 0; i < m->door_count; i++)
-		if (door_reach(m->doors[i], reach) &&
-		    (!*ret || (strncmp(ret, "unix:", 5) == 0 && strncmp(reach, "unix:", 5) != 0)))
-			memcpy(ret, reach, sizeof(reach));
-}
-
-static int
-member_register(struct member *m)
-{
-	char reach[LISTEN_TEXT_MAX];
-	int r;
-
-	member_reach(m, reach);
-	r = table_register(m->table, TABLE_MEMBER, m->name, reach);
-	if (r == TABLE_E_NAME_TAKEN)
-		log_event(LOG_ERR, MSG_NAME_TAKEN, LOG_FIELDS("HERD_SHM=%s", m->conf.shm),
-			  "A member called '%s' runs already on '%s'; give this one another --name", m->name,
-			  m->conf.shm);
-	else if (r < 0)
-		log_error_r(r, "Cannot register as '%s' in '%s'", m->name, m->conf.shm);
-	return r;
-}
-
-static int
-member_open_table(struct member *m)
-{
-	const struct table_options options = conf_table_options(&m->conf);
-	struct table_info info;
-	int r, fault;
-
-	fault = table_open(&m->table, &options);
-	if (fault < 0) {
-		r = table_open_private(&m->table, &options);
-		if (r < 0)
-			return log_error_r(r, "Cannot make a table");
-		member_tell_degraded(m, fault);
-	}
-	r = member_register(m);
-	if (r == 0 && table_info(m->table, &info) == 0 && info.clients != options.clients)
-		log_notice("The table '%s' has room for %u clients, not for table-clients = %u, until it is "
-			   "made anew",
-			   m->conf.shm, info.clients, options.clients);
-	return r;
-}
-
 /* --- control -------------------------------------------------------------------------- */
 
 static void
@@ -326,104 +228,6 @@ member_open_control(struct member *m)
 	if (r < 0)
 		log_at(r == -ENOENT || r == -EACCES || r == -EROFS ? LOG_DEBUG : LOG_WARNING,
 		       "Going on without a control socket in '%s': %s", m->conf.control_dir, strerror(-r));
-}
-
-/* --- doors ------------------------------------------------------------------------- */
-
-static int
-member_add_door(struct member *m, const struct listen_socket *socket)
-{
-	int r;
-
-	if (m->door_count == MEMBER_DOORS_MAX)
-		return -E2BIG;
-	r = door_new(&m->doors[m->door_count], m, socket);
-	if (r < 0)
-		return log_error_r(r, "Cannot serve %s", socket->text);
-	log_info("Listening on %s", door_text(m->doors[m->door_count]));
-	m->door_count++;
-	return 0;
-}
-
-static int
-member_adopt_doors(struct member *m, size_t count, char **names)
-{
-	struct listen_socket socket;
-	int r = 0;
-
-	for (size_t i = 0; i < count && r == 0; i++) {
-		r = listen_adopt(&socket, i, names, count);
-		if (r == LISTEN_E_FOREIGN) {
-			log_warning(
-				"The service manager passed a socket '%s' that is nothing of mine, ignoring",
-				names ? names[i] : "?");
-			r = 0;
-			continue;
-		}
-		if (r == LISTEN_E_STORED) {
-			r = 0;
-			continue;
-		}
-		r = r < 0 ? log_error_r(r, "Cannot take over a socket") : member_add_door(m, &socket);
-	}
-	return r;
-}
-
-static int
-member_bind_addresses(struct member *m, const struct conf_addresses *addresses,
-		      int (*bind_one)(struct listen_socket *ret, const struct address *address))
-{
-	for (size_t i = 0; i < addresses->count; i++) {
-		struct listen_socket socket;
-		char text[ADDRESS_TEXT_MAX];
-		int r = bind_one(&socket, &addresses->at[i]);
-
-		if (r < 0)
-			return log_error_r(r, "Cannot listen on %s",
-					   address_format((struct sockaddr *)&addresses->at[i].socket, text));
-		r = member_add_door(m, &socket);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int
-member_bind_doors(struct member *m)
-{
-	int r = member_bind_addresses(m, &m->conf.listen, listen_tcp);
-
-	if (r == 0)
-		r = member_bind_addresses(m, &m->conf.udp, listen_udp);
-	for (size_t i = 0; i < m->conf.unix_paths.count && r == 0; i++) {
-		struct listen_socket socket;
-
-		r = listen_unix(&socket, m->conf.unix_paths.at[i]);
-		r = r < 0 ? log_error_r(r, "Cannot listen on unix %s", m->conf.unix_paths.at[i])
-			  : member_add_door(m, &socket);
-	}
-	return r;
-}
-
-/* Sockets that a service manager passes take the place of those that the settings name. */
-static int
-member_open_doors(struct member *m)
-{
-	char **names = NULL;
-	int count = passed_sockets(&names, true);
-	int r;
-
-	if (count < 0)
-		return log_error_r(count, "Cannot read what sockets were passed");
-	m->health.adopted = listen_count(names, (size_t)count) > 0;
-	r = m->health.adopted ? member_adopt_doors(m, (size_t)count, names) : member_bind_doors(m);
-	passed_names_free(names);
-	if (r == 0 && m->door_count == 0) {
-		log_error("Nothing to listen on: give --listen ADDR:PORT, or `listen =` in [member %s]",
-			  m->name);
-		r = -EDESTADDRREQ;
-	}
-	return r;
 }
 
 /* --- time ------------------------------------------------------------------------------ */
