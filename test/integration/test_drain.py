@@ -72,6 +72,8 @@ def refused(where):
 	try:
 		with socket.create_connection(where, 5):
 			return False
+	except ConnectionResetError:	# it was closed between our coming and being let in
+		return False
 	except ConnectionRefusedError:
 		return True
 
